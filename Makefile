@@ -1,0 +1,35 @@
+# make demo   sets up, builds and runs the main job on real text
+# make test   sets up, builds and passes every test
+
+.DEFAULT_GOAL := build
+.PHONY: setup build demo test test-dev test-asan test-tsan format check-format clean
+
+setup:
+	@scripts/setup.sh
+
+build: setup
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release
+
+demo: build
+	@scripts/demo.sh
+
+test: check-format test-dev test-asan
+
+test-dev test-asan test-tsan: test-%: setup
+	@cmake --preset $* >/dev/null
+	@cmake --build --preset $*
+	@ctest --preset $*
+
+sources = $(shell git ls-files '*.h' '*.cpp')
+
+format: setup
+	@$(CLANG_FORMAT) -i $(sources)
+
+check-format: setup
+	@$(CLANG_FORMAT) --dry-run --Werror $(sources)
+
+CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
+
+clean:
+	rm -rf build

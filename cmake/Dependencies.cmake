@@ -1,0 +1,39 @@
+# Everything that is not ours. Headers come in as SYSTEM (imported targets), so
+# -Werror speaks of our code only.
+
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+
+# MLX comes from its PyPI wheel, in the project's own virtual environment.
+set(TESSERA_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python"
+    CACHE FILEPATH "A Python that has MLX installed")
+execute_process(
+  COMMAND ${TESSERA_PYTHON} -m mlx --cmake-dir
+  OUTPUT_VARIABLE MLX_ROOT
+  OUTPUT_STRIP_TRAILING_WHITESPACE
+  RESULT_VARIABLE mlx_result)
+if(NOT mlx_result EQUAL 0)
+  message(FATAL_ERROR
+    "[cmake] expected MLX in ${TESSERA_PYTHON}; run `make setup` first")
+endif()
+find_package(MLX 0.32.4 EXACT REQUIRED CONFIG)
+
+add_library(tessera_mlx INTERFACE)
+target_link_libraries(tessera_mlx INTERFACE mlx)
+
+# The Linux wheel carries a reference BLAS (5 GF/s sgemm here). A program that
+# is itself linked to OpenBLAS has OpenBLAS's symbols first in the search order,
+# so MLX's own cblas calls land there (190 GF/s on the same 2 cores). The
+# program makes no such call itself, hence --no-as-needed.
+if(NOT APPLE)
+  pkg_check_modules(OPENBLAS REQUIRED openblas)
+  target_link_libraries(
+    tessera_mlx INTERFACE
+    -Wl,--push-state,--no-as-needed ${OPENBLAS_LINK_LIBRARIES} -Wl,--pop-state)
+endif()

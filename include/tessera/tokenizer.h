@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera {
+
+using TokenIds = std::vector<std::int32_t>;
+
+// The tokenizer of a Hugging Face `tokenizer.json`: byte-level BPE (Qwen2,
+// Llama 3, GPT-2) and SentencePiece-style BPE with byte fallback (TinyLlama,
+// Llama 2). A component that is not supported is refused by its name.
+//
+// Text is UTF-8. Ill-formed bytes count as U+FFFD, one for each maximal subpart
+// (Unicode 15, section 3.9), as Python's errors="replace" decodes them.
+//
+// Immutable; one object serves any number of threads.
+class Tokenizer {
+ public:
+  static Tokenizer load(const std::filesystem::path& file);
+
+  // `add_special_tokens` applies the post-processor (Llama's <s> in front, say).
+  // Added tokens that stand in the text are recognised either way.
+  TokenIds encode(std::string_view text, bool add_special_tokens = true) const;
+
+  // Always well-formed UTF-8.
+  std::string decode(
+      std::span<const std::int32_t> ids,
+      bool skip_special_tokens = true) const;
+
+  std::optional<std::int32_t> id_of(std::string_view token) const;
+
+  // The largest id plus one.
+  std::int32_t vocab_size() const;
+
+  struct State;
+
+ private:
+  explicit Tokenizer(std::shared_ptr<const State> state);
+  std::shared_ptr<const State> state_;
+};
+
+// Decodes a stream of ids piece by piece. A piece is held back until its
+// characters are whole, so that the pieces joined are what decode() gives for
+// all ids at once.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer);
+  std::string push(std::int32_t id);
+  std::string flush();
+
+ private:
+  Tokenizer tokenizer_;
+  TokenIds ids_;
+  std::size_t printed_ = 0;
+};
+
+} // namespace tessera
