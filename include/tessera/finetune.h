@@ -1,0 +1,190 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/lora.h"
+#include "tessera/model.h"
+
+namespace tessera {
+
+enum class FineTuneType { lora, full };
+enum class OptimizerKind { adamw, adam };
+
+// The learning rate of update i (from 0) of n. It climbs in a straight line,
+// learning_rate * (i + 1) / (warmup + 1) for i < warmup; then it stays, or
+// falls towards `final_rate`, which it would reach at i = n: along a straight
+// line, or half a cosine (Loshchilov and Hutter, "SGDR" (2016), equation 5).
+struct LearningRateSchedule {
+  enum class Kind { constant, linear, cosine };
+  Kind kind = Kind::constant;
+  int warmup = 0;
+  float final_rate = 0.0f;
+
+  bool operator==(const LearningRateSchedule&) const = default;
+};
+
+// A run of training. Names and defaults are mlx_lm.lora's where it has them.
+struct FinetuneOptions {
+  // A Hugging Face folder. Not needed with `init`.
+  std::filesystem::path model;
+  // A folder with train, valid and test as .jsonl or .txt; see dataset.h.
+  std::filesystem::path data;
+  // The run folder.
+  std::filesystem::path adapter_path = "adapters";
+  // A config.json: train from scratch, all parameters, with its shape.
+  std::filesystem::path init;
+  // A tokenizer.json; empty: the one in `model`, or beside `init`.
+  std::filesystem::path tokenizer;
+
+  FineTuneType fine_tune_type = FineTuneType::lora;
+  LoraConfig lora;
+  // Start from this adapters.safetensors (lora) or model.safetensors (full)
+  // instead of a fresh adapter or the weights of `model`.
+  std::filesystem::path resume_adapter_file;
+  // Compute type; float32 on the CPU and bfloat16 elsewhere where absent. What
+  // is trained, its gradients and the optimiser's state are float32 whatever
+  // this is.
+  std::optional<mx::Dtype> dtype;
+  Implementation use_flash_attention = Implementation::automatic;
+  int flash_block_size = 0;
+  // Adds the attention's time to metrics.jsonl.
+  bool profile_attention = false;
+
+  bool train = true;
+  // Evaluate on the test split at the end (with train = false: nothing else,
+  // on what adapter_path holds; nothing is written).
+  bool test = false;
+  // Updates of the parameters; or, where epochs is set, as many as that many
+  // passes over the training split take.
+  int iters = 1000;
+  std::optional<int> epochs;
+  int batch_size = 4;
+  // Each update averages the gradient over this many batches, by token.
+  int grad_accumulation_steps = 1;
+  int max_seq_length = 2048;
+  bool mask_prompt = false;
+  std::uint64_t seed = 0;
+
+  OptimizerKind optimizer = OptimizerKind::adamw;
+  float learning_rate = 1e-5f;
+  LearningRateSchedule lr_schedule;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  float weight_decay = 0.01f; // adamw only
+  // Gradients are scaled down to this global 2-norm; 0: never.
+  float max_grad_norm = 1.0f;
+
+  int steps_per_report = 10;
+  int steps_per_eval = 200;
+  // Batches of an evaluation; -1 for the whole split.
+  int val_batches = 25;
+  int test_batches = 500;
+  // Updates between checkpoints; 0: none but that of an interrupted run.
+  int save_every = 100;
+  // The newest so many checkpoints are kept; 0: all.
+  int keep_checkpoints = 3;
+
+  // Go on from the newest checkpoint in adapter_path, to the same bits that an
+  // unbroken run gives.
+  bool resume = false;
+  // Remove what another run left in adapter_path.
+  bool force = false;
+};
+
+// What is known before the first step.
+struct RunPlan {
+  ModelConfig model;
+  std::int64_t parameters = 0;
+  std::int64_t trainable_parameters = 0;
+  std::size_t train_documents = 0;
+  std::size_t valid_documents = 0; // 0: there is no such split
+  std::size_t test_documents = 0;
+  std::int64_t train_tokens = 0;     // of one epoch
+  std::int64_t longest_document = 0; // tokens
+  int steps = 0;                     // updates in all
+  int first_step = 0; // updates done before: those of the checkpoint
+  double epochs = 0.0;
+  Choice attention;
+  std::string dtype;
+  // Whatever the user should know of it, a line each: documents without a token
+  // to learn, no validation split, ...
+  std::vector<std::string> notes;
+};
+
+// After each update.
+struct StepReport {
+  int step = 0;      // updates done
+  float loss = 0.0f; // mean over the step's target tokens, before the update
+  float learning_rate = 0.0f;
+  float grad_norm = 0.0f;         // before clipping
+  std::int64_t tokens = 0;        // read in this step, padding not counted
+  double tokens_per_second = 0.0; // since the last line of metrics.jsonl
+  double peak_memory_gib = 0.0;
+  double seconds = 0.0; // since the run, or its resumption, began
+};
+
+struct EvalReport {
+  std::string split; // "valid" or "test"
+  int step = 0;
+  double loss = 0.0; // mean over target tokens
+  double perplexity = 0.0;
+  std::int64_t target_tokens = 0;
+};
+
+// Told what happens; every function may be left as it is.
+class FinetuneObserver {
+ public:
+  virtual ~FinetuneObserver() = default;
+  virtual void started(const RunPlan&) {}
+  virtual void stepped(const StepReport&) {}
+  // A batch of an evaluation is done: `batch` of `batches`.
+  virtual void evaluating(int /*batch*/, int /*batches*/) {}
+  virtual void evaluated(const EvalReport&) {}
+  virtual void saved(const std::filesystem::path& /*folder*/) {}
+  // Asked after each update: true makes the run save a checkpoint and return.
+  virtual bool should_stop() {
+    return false;
+  }
+};
+
+struct FinetuneResult {
+  bool interrupted = false;
+  int steps = 0;                        // updates done
+  std::optional<float> train_loss;      // of the last step
+  std::optional<EvalReport> first_eval; // before this call's first step
+  std::optional<EvalReport> last_eval;
+  std::optional<EvalReport> test;
+  double seconds = 0.0;
+  double tokens_per_second = 0.0;
+  double peak_memory_gib = 0.0;
+  Choice attention;
+  // What to give to generate or score: a folder with an adapter (lora), or a
+  // Hugging Face folder (full).
+  std::filesystem::path output;
+};
+
+// Trains, and leaves in options.adapter_path
+//   config.json     every option as it was resolved, versions, attention path
+//   metrics.jsonl   a line each steps_per_report and each evaluation
+//   report.html     curves and options, one file that needs no network
+//   checkpoints/step-0000100/   weights, optimiser state, position
+//   adapters.safetensors, adapter_config.json   (lora)
+//   model/          config.json, model.safetensors, tokenizer files   (full)
+//
+// Loss: mean cross entropy, in float32, over the target tokens of a batch.
+// Deterministic: the same options and files give the same bits, whether the run
+// is interrupted and resumed or not.
+//
+// Throws InputError, one line that names what to do, where options or files do
+// not fit, the folder holds another run, a file cannot be written, or the loss
+// is not finite (checkpoints stay).
+FinetuneResult finetune(
+    const FinetuneOptions& options, FinetuneObserver& observer);
+FinetuneResult finetune(const FinetuneOptions& options);
+
+} // namespace tessera

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/model.h"
+
+namespace tessera {
+
+// Low-rank adaptation: a linear module's output gains factor() * (x A) B, with
+// A [in, rank] and B [rank, out]. Hu et al., "LoRA" (2021), section 4.1.
+struct LoraConfig {
+  int rank = 8;
+  float alpha = 16.0f;
+  // mlx-lm's spelling of the factor; where set, alpha is not read.
+  std::optional<float> scale = std::nullopt;
+  // Probability that an element of x is left out on its way into A.
+  float dropout = 0.0f;
+  // The modules that are adapted, by the end of their name: "q_proj" or
+  // "self_attn.q_proj". {"all-linear"} stands for each linear module of a
+  // layer.
+  std::vector<std::string> keys = {"q_proj", "k_proj", "v_proj", "o_proj"};
+  // Only the last so many layers; -1 for all.
+  int num_layers = -1;
+
+  // What multiplies x A B: `scale` where set, else alpha / rank.
+  float factor() const;
+
+  bool operator==(const LoraConfig&) const = default;
+};
+
+// The modules that a config adapts ("model.layers.0.self_attn.q_proj"), in the
+// order of layers. A key that names no module, or a number out of its range, is
+// an InputError.
+std::vector<std::string> lora_modules(
+    const ModelConfig& model, const LoraConfig& lora);
+
+// "<module>.lora_a" uniform in +-1/sqrt(in) and "<module>.lora_b" 0, float32:
+// the adapted model starts as the base. The bits depend on the seed and the
+// module's name alone.
+Parameters init_lora(
+    const ModelConfig& model, const LoraConfig& lora, std::uint64_t seed);
+
+struct Adapter {
+  LoraConfig config;
+  Parameters parameters;
+};
+
+// An adapter in mlx-lm's form: adapters.safetensors and adapter_config.json.
+// Reading refuses, by name, what is missing, unknown or of another shape than
+// the model asks for, and a kind of adapter that is not LoRA. Each file is
+// written whole under another name and then renamed.
+Adapter load_adapter(
+    const std::filesystem::path& folder, const ModelConfig& model);
+void save_adapter(
+    const std::filesystem::path& folder,
+    const ModelConfig& model,
+    const Adapter& adapter);
+
+} // namespace tessera
