@@ -22,7 +22,7 @@ struct LearningRateSchedule {
   enum class Kind { constant, linear, cosine };
   Kind kind = Kind::constant;
   int warmup = 0;
-  float final_rate = 0.0f;
+  double final_rate = 0.0;
 
   bool operator==(const LearningRateSchedule&) const = default;
 };
@@ -42,8 +42,7 @@ struct FinetuneOptions {
 
   FineTuneType fine_tune_type = FineTuneType::lora;
   LoraConfig lora;
-  // Start from this adapters.safetensors (lora) or model.safetensors (full)
-  // instead of a fresh adapter or the weights of `model`.
+  // lora: start from this adapters.safetensors instead of a fresh adapter.
   std::filesystem::path resume_adapter_file;
   // Compute type; float32 on the CPU and bfloat16 elsewhere where absent. What
   // is trained, its gradients and the optimiser's state are float32 whatever
@@ -70,14 +69,14 @@ struct FinetuneOptions {
   std::uint64_t seed = 0;
 
   OptimizerKind optimizer = OptimizerKind::adamw;
-  float learning_rate = 1e-5f;
+  double learning_rate = 1e-5;
   LearningRateSchedule lr_schedule;
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float epsilon = 1e-8f;
-  float weight_decay = 0.01f; // adamw only
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.01; // adamw only
   // Gradients are scaled down to this global 2-norm; 0: never.
-  float max_grad_norm = 1.0f;
+  double max_grad_norm = 1.0;
 
   int steps_per_report = 10;
   int steps_per_eval = 200;
@@ -120,7 +119,7 @@ struct RunPlan {
 struct StepReport {
   int step = 0;      // updates done
   float loss = 0.0f; // mean over the step's target tokens, before the update
-  float learning_rate = 0.0f;
+  double learning_rate = 0.0;
   float grad_norm = 0.0f;         // before clipping
   std::int64_t tokens = 0;        // read in this step, padding not counted
   double tokens_per_second = 0.0; // since the last line of metrics.jsonl

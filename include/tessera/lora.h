@@ -14,11 +14,11 @@ namespace tessera {
 // A [in, rank] and B [rank, out]. Hu et al., "LoRA" (2021), section 4.1.
 struct LoraConfig {
   int rank = 8;
-  float alpha = 16.0f;
+  double alpha = 16.0;
   // mlx-lm's spelling of the factor; where set, alpha is not read.
-  std::optional<float> scale = std::nullopt;
+  std::optional<double> scale = std::nullopt;
   // Probability that an element of x is left out on its way into A.
-  float dropout = 0.0f;
+  double dropout = 0.0;
   // The modules that are adapted, by the end of their name: "q_proj" or
   // "self_attn.q_proj". {"all-linear"} stands for each linear module of a
   // layer.
