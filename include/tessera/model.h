@@ -2,12 +2,14 @@
 
 #include <mlx/mlx.h>
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tessera/attention.h"
@@ -61,10 +63,26 @@ struct ModelConfig {
 ModelConfig parse_config(std::string_view json, std::string_view source);
 ModelConfig read_config(const std::filesystem::path& file);
 
+// config.json for `config` with weights of `dtype`, in the older spelling,
+// which every version of transformers reads.
+std::string config_json(const ModelConfig& config, mx::Dtype dtype);
+
 // Every array of a model by Hugging Face's name ("model.layers.0.self_attn.
 // q_proj.weight"), beside it what LoRA adds: "<module>.lora_a" [in, rank] and
 // "<module>.lora_b" [rank, out], mlx-lm's names and shapes.
 using Parameters = std::map<std::string, mx::array>;
+
+// The linear modules of a layer, the ones that LoRA may join, by the part of
+// their name behind "model.layers.<i>.".
+inline constexpr std::array<std::string_view, 7> linear_names = {
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+};
 
 // The name and shape of each parameter that a config asks for.
 std::map<std::string, mx::Shape> parameter_shapes(const ModelConfig& config);
@@ -72,17 +90,28 @@ std::map<std::string, mx::Shape> parameter_shapes(const ModelConfig& config);
 // Reads model.safetensors, or the shards of model.safetensors.index.json,
 // converted to `dtype`. A file that is missing or truncated, a tensor that is
 // missing, unknown, of another shape or dtype is an InputError that names it.
+// Left out: rotary_emb.inv_freq of old checkpoints, and an lm_head.weight
+// beside tied embeddings (refused where it differs from them).
 Parameters load_parameters(
     const std::filesystem::path& folder,
     const ModelConfig& config,
     mx::Dtype dtype);
 
+// Writes model.safetensors, converted to `dtype`, and config.json into `folder`
+// (made where it is missing): what load_parameters, read_config and
+// transformers read. Each file appears whole or not at all. The parameters must
+// be those of the config, LoRA merged. InputError where the folder cannot be
+// written.
+void save_parameters(
+    const std::filesystem::path& folder,
+    const ModelConfig& config,
+    const Parameters& parameters,
+    mx::Dtype dtype);
+
 // Fresh parameters: normal(0, initializer_range) for matrices, 1 for norms, 0
 // for biases. The same seed gives the same bits.
 Parameters init_parameters(
-    const ModelConfig& config,
-    mx::Dtype dtype,
-    std::uint64_t seed);
+    const ModelConfig& config, mx::Dtype dtype, std::uint64_t seed);
 
 // Keys and values seen so far, a pair for each layer.
 class KvCache {
@@ -91,9 +120,7 @@ class KvCache {
   int length() const;
   // Appends K and V [B, Hkv, N, D] of a layer; returns all that it now holds.
   std::pair<mx::array, mx::array> append(
-      int layer,
-      const mx::array& K,
-      const mx::array& V);
+      int layer, const mx::array& K, const mx::array& V);
 
  private:
   struct Layer {
@@ -105,9 +132,10 @@ class KvCache {
 };
 
 struct ForwardOptions {
-  AttentionOptions attention;  // scale and causal are the model's to set
-  float lora_scale = 1.0f;     // factor on x A B
-  float lora_dropout = 0.0f;   // on x before A; only where dropout_key is set
+  AttentionOptions attention; // scale and causal are the model's to set
+  float lora_scale = 1.0f;    // factor on x A B
+  // On x before A, a draw for each module; only where dropout_key is set.
+  float lora_dropout = 0.0f;
   std::optional<mx::array> dropout_key; // a key of mx::random
 };
 

@@ -1,0 +1,302 @@
+#include <array>
+#include <regex>
+#include <set>
+
+#include "model/file.h"
+#include "model/json.h"
+#include "model/safetensors.h"
+#include "tessera/error.h"
+#include "tessera/model.h"
+
+namespace tessera {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr auto op = "weights";
+constexpr auto embedding = "model.embed_tokens.weight";
+constexpr auto head = "lm_head.weight";
+
+struct LinearShape {
+  int in;
+  int out;
+  bool bias;
+};
+
+// In the order of linear_names.
+std::array<LinearShape, linear_names.size()> linear_shapes(
+    const ModelConfig& c) {
+  const int q = c.num_attention_heads * c.head_dim;
+  const int kv = c.num_key_value_heads * c.head_dim;
+  return {{
+      {c.hidden_size, q, c.qkv_bias},
+      {c.hidden_size, kv, c.qkv_bias},
+      {c.hidden_size, kv, c.qkv_bias},
+      {q, c.hidden_size, c.o_bias},
+      {c.hidden_size, c.intermediate_size, c.mlp_bias},
+      {c.hidden_size, c.intermediate_size, c.mlp_bias},
+      {c.intermediate_size, c.hidden_size, c.mlp_bias},
+  }};
+}
+
+} // namespace
+
+std::map<std::string, mx::Shape> parameter_shapes(const ModelConfig& config) {
+  std::map<std::string, mx::Shape> shapes;
+  shapes[embedding] = {config.vocab_size, config.hidden_size};
+  shapes["model.norm.weight"] = {config.hidden_size};
+  if (!config.tie_word_embeddings) {
+    shapes[head] = {config.vocab_size, config.hidden_size};
+  }
+  const auto linears = linear_shapes(config);
+  for (int i = 0; i < config.num_hidden_layers; ++i) {
+    const auto layer = fmt::format("model.layers.{}.", i);
+    shapes[layer + "input_layernorm.weight"] = {config.hidden_size};
+    shapes[layer + "post_attention_layernorm.weight"] = {config.hidden_size};
+    for (std::size_t j = 0; j < linears.size(); ++j) {
+      const auto module = layer + std::string(linear_names[j]);
+      shapes[module + ".weight"] = {linears[j].out, linears[j].in};
+      if (linears[j].bias) {
+        shapes[module + ".bias"] = {linears[j].out};
+      }
+    }
+  }
+  return shapes;
+}
+
+namespace {
+
+// Which file holds each tensor, and what its header says of it.
+struct Located {
+  fs::path file;
+  TensorInfo info;
+};
+
+using Locations = std::map<std::string, Located>;
+
+void locate(const fs::path& file, Locations& locations) {
+  for (auto& [name, info] : read_safetensors_header(file)) {
+    const auto [at, is_new] = locations.try_emplace(name, Located{file, info});
+    if (!is_new) {
+      reject(
+          op,
+          "expected tensor {} once; got it in {} and {}",
+          name,
+          at->second.file.string(),
+          file.string());
+    }
+  }
+}
+
+// A shard's name comes from a file: it must not lead out of the folder.
+fs::path shard_path(
+    const fs::path& index,
+    const std::string& tensor,
+    const nlohmann::json& name) {
+  const auto path = name.is_string() ? fs::path(name) : fs::path();
+  if (path.empty() || path != path.filename()) {
+    reject(
+        op,
+        "expected a file name for {} in {}; got {}",
+        tensor,
+        index.string(),
+        name.dump());
+  }
+  return index.parent_path() / path;
+}
+
+Locations locate_shards(const fs::path& index) {
+  const auto json = parse_object(read_file(index, op), index.string(), op);
+  const auto map = json.find("weight_map");
+  if (map == json.end() || !map->is_object()) {
+    reject(op, "expected a weight_map in {}; got none", index.string());
+  }
+  std::map<std::string, fs::path> promised;
+  std::set<fs::path> files;
+  for (const auto& [tensor, name] : map->items()) {
+    promised[tensor] = shard_path(index, tensor, name);
+    files.insert(promised[tensor]);
+  }
+  Locations locations;
+  for (const auto& file : files) {
+    locate(file, locations);
+  }
+  for (const auto& [tensor, file] : promised) {
+    const auto found = locations.find(tensor);
+    if (found == locations.end() || found->second.file != file) {
+      reject(
+          op,
+          "expected tensor {} in {} as {} says; got none",
+          tensor,
+          file.string(),
+          index.string());
+    }
+  }
+  return locations;
+}
+
+Locations locate_all(const fs::path& folder) {
+  const auto single = folder / "model.safetensors";
+  const auto index = folder / "model.safetensors.index.json";
+  if (fs::exists(single)) {
+    Locations locations;
+    locate(single, locations);
+    return locations;
+  }
+  if (fs::exists(index)) {
+    return locate_shards(index);
+  }
+  reject(
+      op,
+      "expected model.safetensors or model.safetensors.index.json in {}; got "
+      "none",
+      folder.string());
+}
+
+std::string text_of(const mx::Shape& shape) {
+  return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
+}
+
+// Old checkpoints hold the rotary frequencies, which follow from the config.
+bool is_ignored(const std::string& name) {
+  static const std::regex frequencies(
+      "model\\.layers\\.[0-9]+\\.self_attn\\.rotary_emb\\.inv_freq");
+  return std::regex_match(name, frequencies);
+}
+
+void check_present(
+    const std::map<std::string, mx::Shape>& shapes,
+    const Locations& locations,
+    const fs::path& folder) {
+  for (const auto& [name, shape] : shapes) {
+    const auto found = locations.find(name);
+    if (found == locations.end()) {
+      reject(
+          op,
+          "expected tensor {} {} in {}; got none",
+          name,
+          text_of(shape),
+          folder.string());
+    }
+    if (found->second.info.shape != shape) {
+      reject(
+          op,
+          "expected tensor {} {} in {}; got {}",
+          name,
+          text_of(shape),
+          found->second.file.string(),
+          text_of(found->second.info.shape));
+    }
+  }
+}
+
+mx::array converted(const mx::array& array, mx::Dtype dtype) {
+  auto result = mx::astype(array, dtype);
+  // One tensor at a time, so that never more than one stands there twice.
+  result.eval();
+  return result;
+}
+
+} // namespace
+
+Parameters load_parameters(
+    const fs::path& folder, const ModelConfig& config, mx::Dtype dtype) {
+  auto shapes = parameter_shapes(config);
+  const auto locations = locate_all(folder);
+  // Some write the tied head a second time.
+  const bool second_head =
+      config.tie_word_embeddings && locations.contains(head);
+  if (second_head) {
+    shapes[head] = shapes[embedding];
+  }
+  check_present(shapes, locations, folder);
+
+  std::set<fs::path> files;
+  for (const auto& [name, located] : locations) {
+    if (!shapes.contains(name) && !is_ignored(name)) {
+      reject(
+          op,
+          "expected only the tensors that config.json asks for in {}; got {}",
+          located.file.string(),
+          name);
+    }
+    files.insert(located.file);
+  }
+  Parameters parameters;
+  for (const auto& file : files) {
+    for (const auto& [name, array] : read_safetensors(file)) {
+      if (shapes.contains(name)) {
+        parameters.emplace(name, converted(array, dtype));
+      }
+    }
+  }
+  if (second_head) {
+    const auto same =
+        mx::array_equal(parameters.at(head), parameters.at(embedding));
+    if (!same.item<bool>()) {
+      reject(
+          op,
+          "expected {} to equal {} in {} (tie_word_embeddings is true); got "
+          "other values",
+          head,
+          embedding,
+          folder.string());
+    }
+    parameters.erase(head);
+  }
+  return parameters;
+}
+
+Parameters init_parameters(
+    const ModelConfig& config, mx::Dtype dtype, std::uint64_t seed) {
+  const auto shapes = parameter_shapes(config);
+  const auto keys =
+      mx::random::split(mx::random::key(seed), int(shapes.size()));
+  Parameters parameters;
+  int i = 0;
+  for (const auto& [name, shape] : shapes) {
+    const auto key = mx::take(keys, i++, 0);
+    if (shape.size() == 2) {
+      parameters.emplace(
+          name,
+          converted(
+              mx::random::normal(
+                  shape, mx::float32, 0.0f, config.initializer_range, key),
+              dtype));
+    } else {
+      parameters.emplace(
+          name,
+          name.ends_with(".bias") ? mx::zeros(shape, dtype)
+                                  : mx::ones(shape, dtype));
+    }
+  }
+  return parameters;
+}
+
+void save_parameters(
+    const fs::path& folder,
+    const ModelConfig& config,
+    const Parameters& parameters,
+    mx::Dtype dtype) {
+  const auto shapes = parameter_shapes(config);
+  std::map<std::string, mx::array> arrays;
+  for (const auto& [name, array] : parameters) {
+    const auto shape = shapes.find(name);
+    if (shape == shapes.end() || shape->second != array.shape()) {
+      fail(op, "expected no parameter {} {}", name, text_of(array.shape()));
+    }
+    arrays.emplace(name, mx::astype(array, dtype));
+  }
+  if (arrays.size() != shapes.size()) {
+    fail(op, "expected {} parameters; got {}", shapes.size(), arrays.size());
+  }
+  std::error_code error;
+  fs::create_directories(folder, error);
+  write_safetensors(folder / "model.safetensors", arrays);
+  write_file(folder / "config.json", [&](std::ostream& stream) {
+    stream << config_json(config, dtype);
+  });
+}
+
+} // namespace tessera
