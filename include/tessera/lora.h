@@ -44,15 +44,21 @@ std::vector<std::string> lora_modules(
 Parameters init_lora(
     const ModelConfig& model, const LoraConfig& lora, std::uint64_t seed);
 
+// An adapters.safetensors file, float32. A parameter that is missing, unknown or
+// of another shape than the two configs ask for is an InputError that names it.
+Parameters read_lora(
+    const std::filesystem::path& file,
+    const ModelConfig& model,
+    const LoraConfig& lora);
+
 struct Adapter {
   LoraConfig config;
   Parameters parameters;
 };
 
 // An adapter in mlx-lm's form: adapters.safetensors and adapter_config.json.
-// Reading refuses, by name, what is missing, unknown or of another shape than
-// the model asks for, and a kind of adapter that is not LoRA. Each file is
-// written whole under another name and then renamed.
+// Reading also refuses a kind of adapter that is not LoRA. Each file is written
+// whole under another name and then renamed.
 Adapter load_adapter(
     const std::filesystem::path& folder, const ModelConfig& model);
 void save_adapter(
