@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+namespace tessera::train {
+
+// What cannot be written is an InputError that names the path, the system's
+// reason and what to do.
+
+void write_json(const std::filesystem::path& path, const nlohmann::json& json);
+// An object; InputError with file and line where it is malformed.
+nlohmann::json read_json(const std::filesystem::path& path);
+
+// Adds a line to the end of a file and hands it to the system.
+void append_line(const std::filesystem::path& path, std::string_view line);
+
+// Renames a finished folder; its new name is on disk when this returns.
+void publish_folder(
+    const std::filesystem::path& from, const std::filesystem::path& to);
+
+// Creates a folder and its parents, and checks that files can be made in it.
+void make_writable_folder(const std::filesystem::path& folder);
+
+} // namespace tessera::train

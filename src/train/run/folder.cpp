@@ -1,0 +1,179 @@
+#include "train/run/folder.h"
+
+#include <array>
+#include <fstream>
+
+#include "model/file.h"
+#include "model/safetensors.h"
+#include "tessera/error.h"
+#include "train/options.h"
+#include "train/run/files.h"
+
+namespace tessera::train {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// All that a run writes.
+constexpr std::array contents = {
+    "config.json",
+    "metrics.jsonl",
+    "report.html",
+    "adapters.safetensors",
+    "adapter_config.json",
+    "checkpoints",
+    "model"};
+
+// config.json of a run names the version that wrote it, a model's does not.
+bool holds_run(const fs::path& folder) {
+  fs::path config = folder / "config.json";
+  return fs::is_regular_file(config) && read_json(config).contains("tessera");
+}
+
+// Drops what a run wrote after its checkpoint, and the evaluation at it, which
+// is done again.
+void keep_metrics_until(const fs::path& file, int step) {
+  std::ifstream in(file);
+  std::string kept;
+  for (std::string line; std::getline(in, line);) {
+    auto json = nlohmann::json::parse(line, nullptr, false);
+    // A crash may have cut the last line short.
+    if (json.is_object() &&
+        json.value("step", 0) < step + int(json.contains("loss"))) {
+      kept += line + "\n";
+    }
+  }
+  write_file(file, [&](std::ostream& out) { out << kept; });
+}
+
+nlohmann::json description(const Run& run) {
+  const ModelConfig& model = run.network.config;
+  const RunPlan& plan = run.plan;
+  return {
+      {"tessera", TESSERA_VERSION},
+      {"mlx", mx::version()},
+      {"device", mx::default_device() == mx::Device::cpu ? "cpu" : "gpu"},
+      {"attention",
+       {{"name", plan.attention.name}, {"reason", plan.attention.reason}}},
+      {"model",
+       {{"architecture",
+         model.architecture == Architecture::llama ? "llama" : "qwen2"},
+        {"hidden_size", model.hidden_size},
+        {"num_hidden_layers", model.num_hidden_layers},
+        {"num_attention_heads", model.num_attention_heads},
+        {"num_key_value_heads", model.num_key_value_heads},
+        {"head_dim", model.head_dim},
+        {"intermediate_size", model.intermediate_size},
+        {"vocab_size", model.vocab_size},
+        {"parameters", plan.parameters},
+        {"trainable_parameters", plan.trainable_parameters}}},
+      {"dataset",
+       {{"train_documents", plan.train_documents},
+        {"valid_documents", plan.valid_documents},
+        {"test_documents", plan.test_documents},
+        {"train_tokens", plan.train_tokens},
+        {"longest_document", plan.longest_document},
+        {"epochs", plan.epochs}}},
+      {"notes", plan.notes},
+      {"options", to_json(run.options)}};
+}
+
+// config.json of the base, with the dtype that the weights are written in.
+nlohmann::json model_config(const FinetuneOptions& options) {
+  auto json = read_json(
+      options.init.empty() ? options.model / "config.json" : options.init);
+  json.erase("torch_dtype");
+  json["dtype"] = name_of(*options.dtype);
+  return json;
+}
+
+void copy_tokenizer(const FinetuneOptions& options, const fs::path& to) {
+  fs::path from =
+      options.init.empty() ? options.model : options.init.parent_path();
+  for (const char* name :
+       {"tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+        "generation_config.json",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer.model"}) {
+    if (fs::is_regular_file(from / name)) {
+      fs::copy_file(
+          from / name, to / name, fs::copy_options::overwrite_existing);
+    }
+  }
+  fs::copy_file(
+      options.tokenizer,
+      to / "tokenizer.json",
+      fs::copy_options::overwrite_existing);
+}
+
+} // namespace
+
+void claim_folder(const FinetuneOptions& options) {
+  const fs::path& folder = options.adapter_path;
+  for (const char* name : contents) {
+    if (!fs::exists(folder / name) || options.resume) {
+      continue;
+    }
+    if (!holds_run(folder)) {
+      reject(
+          "finetune",
+          "expected a folder of its own for the run; got {}, which holds {} "
+          "of something else; choose another --adapter-path",
+          folder.string(),
+          name);
+    }
+    if (!options.force) {
+      reject(
+          "finetune",
+          "expected a new run folder; got {}, which holds another run; choose "
+          "another --adapter-path, go on with --resume or replace it with "
+          "--force",
+          folder.string());
+    }
+  }
+  make_writable_folder(folder);
+}
+
+void begin_folder(const Run& run) {
+  const fs::path& folder = run.options.adapter_path;
+  if (run.options.resume) {
+    keep_metrics_until(folder / "metrics.jsonl", run.state.updates);
+  } else {
+    for (const char* name : contents) {
+      fs::remove_all(folder / name);
+    }
+  }
+  write_json(folder / "config.json", description(run));
+}
+
+void add_metrics(const Run& run, const nlohmann::json& line) {
+  append_line(run.options.adapter_path / "metrics.jsonl", line.dump());
+}
+
+fs::path write_output(const Run& run) {
+  const FinetuneOptions& options = run.options;
+  if (options.fine_tune_type == FineTuneType::lora) {
+    save_adapter(
+        options.adapter_path,
+        run.network.config,
+        {options.lora, run.state.parameters});
+    return options.adapter_path;
+  }
+  fs::path folder = options.adapter_path / "model";
+  make_writable_folder(folder);
+  Parameters weights;
+  for (const auto& [name, array] : run.state.parameters) {
+    weights.emplace(name, mx::astype(array, run.network.dtype));
+  }
+  copy_tokenizer(options, folder);
+  write_safetensors(folder / "model.safetensors", weights);
+  write_json(folder / "config.json", model_config(options));
+  return folder;
+}
+
+} // namespace tessera::train
