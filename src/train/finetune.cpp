@@ -1,0 +1,340 @@
+#include "tessera/finetune.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "tessera/error.h"
+#include "train/math/optimizer.h"
+#include "train/math/schedule.h"
+#include "train/options.h"
+#include "train/order.h"
+#include "train/run/checkpoint.h"
+#include "train/run/folder.h"
+#include "train/run/memory.h"
+#include "train/run/report.h"
+#include "train/setup.h"
+#include "train/trainer.h"
+
+namespace tessera {
+
+namespace train {
+
+namespace {
+
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(Clock::now() - start_).count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+// Sums since the last line of metrics.jsonl. Part of a checkpoint, so that a
+// resumed run writes the lines that an unbroken one does.
+struct Interval {
+  double loss = 0; // summed over target tokens
+  std::int64_t targets = 0;
+  std::int64_t tokens = 0;
+  double seconds = 0; // of steps, evaluation and saving not counted
+};
+
+nlohmann::json to_json(const Interval& interval) {
+  return {
+      {"loss", interval.loss},
+      {"targets", interval.targets},
+      {"tokens", interval.tokens},
+      {"seconds", interval.seconds}};
+}
+
+Interval interval_of(const nlohmann::json& json) {
+  if (json.is_null()) {
+    return {};
+  }
+  return {
+      json.at("loss"),
+      json.at("targets"),
+      json.at("tokens"),
+      json.at("seconds")};
+}
+
+// Tokens that are read to predict the next one.
+std::int64_t tokens_in(
+    const Dataset& data, const std::vector<std::size_t>& documents) {
+  std::int64_t tokens = 0;
+  for (std::size_t i : documents) {
+    tokens += static_cast<std::int64_t>(data.documents[i].tokens.size()) - 1;
+  }
+  return tokens;
+}
+
+AdamConfig adam_of(const FinetuneOptions& options) {
+  bool decays = options.optimizer == OptimizerKind::adamw;
+  return {
+      options.beta1,
+      options.beta2,
+      options.epsilon,
+      decays ? options.weight_decay : 0.0};
+}
+
+// Evaluates everything at once, so that MLX frees and reuses as it goes.
+void compute(const Trained& state, std::vector<mx::array> arrays) {
+  for (const Parameters* group : {&state.parameters, &state.m, &state.v}) {
+    for (const auto& [name, array] : *group) {
+      arrays.push_back(array);
+    }
+  }
+  mx::eval(std::move(arrays));
+}
+
+// Sets the seeds of dropout apart from those of the data's order.
+constexpr std::uint64_t dropout_seeds = 2;
+
+class Loop {
+ public:
+  Loop(Run& run, FinetuneObserver& observer)
+      : run_(run),
+        options_(run.options),
+        observer_(observer),
+        order_(
+            options_.train ? run.train : run.test,
+            options_.batch_size,
+            options_.seed),
+        interval_(interval_of(run.interval)) {}
+
+  FinetuneResult run();
+
+ private:
+  FinetuneResult train();
+  StepReport step();
+  void check_finite(const StepReport& report) const;
+  void write_metrics(const StepReport& report);
+  EvalReport evaluate(const Dataset& data, std::string split, int max_batches);
+  EvalReport validate();
+  EvalReport test();
+  void add_evaluation(const EvalReport& report);
+  std::filesystem::path save();
+
+  bool last() const {
+    return run_.state.updates == options_.iters;
+  }
+  bool due(int every) const {
+    return every > 0 && (run_.state.updates % every == 0 || last());
+  }
+  bool evaluates() const {
+    return !run_.valid.documents.empty() && options_.val_batches != 0;
+  }
+
+  Run& run_;
+  const FinetuneOptions& options_;
+  FinetuneObserver& observer_;
+  BatchOrder order_;
+  Interval interval_;
+  Stopwatch clock_;
+  double train_seconds_ = 0;
+  std::int64_t train_tokens_ = 0;
+};
+
+// One update of what is trained.
+StepReport Loop::step() {
+  Stopwatch clock;
+  Trained& state = run_.state;
+  StepReport report;
+  std::vector<Batch> batches;
+  std::int64_t targets = 0;
+  auto per_step = static_cast<std::uint64_t>(options_.grad_accumulation_steps);
+  std::uint64_t first = static_cast<std::uint64_t>(state.updates) * per_step;
+  for (std::uint64_t k = first; k < first + per_step; ++k) {
+    const auto& documents = order_.batch(k);
+    batches.push_back(make_batch(run_.train, documents));
+    report.tokens += tokens_in(run_.train, documents);
+    targets += batches.back().target_count;
+  }
+  report.learning_rate = learning_rate(
+      options_.lr_schedule,
+      options_.learning_rate,
+      state.updates,
+      options_.iters);
+  auto seed = derive_seed(options_.seed, dropout_seeds);
+  auto [loss, gradient] = loss_and_gradient(
+      run_.network,
+      state.parameters,
+      batches,
+      derive_seed(seed, static_cast<std::uint64_t>(state.updates)));
+  auto clipped =
+      clip_by_global_norm(std::move(gradient), options_.max_grad_norm);
+  state = adam_update(
+      std::move(state),
+      std::move(clipped.gradient),
+      report.learning_rate,
+      adam_of(options_));
+  compute(state, {loss, clipped.norm});
+  report.step = state.updates;
+  report.loss = loss.item<float>();
+  report.grad_norm = clipped.norm.item<float>();
+  check_finite(report);
+
+  double seconds = clock.seconds();
+  train_seconds_ += seconds;
+  train_tokens_ += report.tokens;
+  interval_.loss += double(report.loss) * static_cast<double>(targets);
+  interval_.targets += targets;
+  interval_.tokens += report.tokens;
+  interval_.seconds += seconds;
+  report.tokens_per_second =
+      static_cast<double>(interval_.tokens) / interval_.seconds;
+  report.peak_memory_gib = peak_memory_gib();
+  report.seconds = clock_.seconds();
+  return report;
+}
+
+void Loop::check_finite(const StepReport& report) const {
+  if (std::isfinite(report.loss) && std::isfinite(report.grad_norm)) {
+    return;
+  }
+  auto saved = newest_checkpoint(options_.adapter_path);
+  reject(
+      "finetune",
+      "expected a finite loss and gradient; got loss {} and gradient norm {} "
+      "at step {}; try a lower --learning-rate; newest checkpoint: {}",
+      report.loss,
+      report.grad_norm,
+      report.step,
+      saved ? saved->string() : "none");
+}
+
+void Loop::write_metrics(const StepReport& report) {
+  nlohmann::json line = {
+      {"step", report.step},
+      {"loss", interval_.loss / static_cast<double>(interval_.targets)},
+      {"learning_rate", report.learning_rate},
+      {"grad_norm", report.grad_norm},
+      {"tokens_per_second", report.tokens_per_second},
+      {"peak_memory_gib", report.peak_memory_gib},
+      {"seconds", report.seconds}};
+  add_metrics(run_, line);
+  interval_ = {};
+}
+
+EvalReport Loop::evaluate(
+    const Dataset& data, std::string split, int max_batches) {
+  EvalReport report = train::evaluate(
+      run_.network,
+      run_.state.parameters,
+      {data, options_.batch_size, max_batches, [&](int done, int all) {
+         observer_.evaluating(done, all);
+       }});
+  report.split = std::move(split);
+  report.step = run_.state.updates;
+  observer_.evaluated(report);
+  return report;
+}
+
+EvalReport Loop::validate() {
+  EvalReport report = evaluate(run_.valid, "valid", options_.val_batches);
+  add_evaluation(report);
+  write_report(options_.adapter_path, "running");
+  return report;
+}
+
+void Loop::add_evaluation(const EvalReport& report) {
+  add_metrics(
+      run_,
+      {{"step", report.step},
+       {"split", report.split},
+       {"eval_loss", report.loss},
+       {"perplexity", report.perplexity}});
+}
+
+std::filesystem::path Loop::save() {
+  auto folder = save_checkpoint(
+      options_.adapter_path,
+      {run_.state, run_.identity, to_json(interval_)},
+      kind_of(run_));
+  prune_checkpoints(options_.adapter_path, options_.keep_checkpoints);
+  write_report(options_.adapter_path, "running");
+  observer_.saved(folder);
+  return folder;
+}
+
+FinetuneResult Loop::train() {
+  FinetuneResult result;
+  begin_folder(run_);
+  // Evaluation comes after saving: a resumed run begins with the one that is
+  // due at its checkpoint.
+  if (evaluates() &&
+      (run_.state.updates == 0 || due(options_.steps_per_eval))) {
+    result.first_eval = result.last_eval = validate();
+  }
+  while (!last() && !result.interrupted) {
+    StepReport report = step();
+    result.train_loss = report.loss;
+    if (due(options_.steps_per_report)) {
+      write_metrics(report);
+    }
+    observer_.stepped(report);
+    result.interrupted = observer_.should_stop() && !last();
+    if (result.interrupted || due(options_.save_every)) {
+      result.output = save();
+    }
+    if (evaluates() && due(options_.steps_per_eval) && !result.interrupted) {
+      result.last_eval = validate();
+    }
+  }
+  if (!result.interrupted) {
+    result.output = write_output(run_);
+    if (options_.test) {
+      result.test = test();
+      add_evaluation(*result.test);
+    }
+  }
+  write_report(
+      options_.adapter_path, result.interrupted ? "interrupted" : "finished");
+  return result;
+}
+
+EvalReport Loop::test() {
+  return evaluate(run_.test, "test", options_.test_batches);
+}
+
+FinetuneResult Loop::run() {
+  FinetuneResult result;
+  if (options_.train) {
+    result = train();
+  } else {
+    result.test = test();
+    result.output = options_.adapter_path;
+  }
+  result.steps = run_.state.updates;
+  result.seconds = clock_.seconds();
+  result.tokens_per_second = train_seconds_ > 0
+      ? static_cast<double>(train_tokens_) / train_seconds_
+      : 0.0;
+  result.peak_memory_gib = peak_memory_gib();
+  result.attention = run_.plan.attention;
+  return result;
+}
+
+} // namespace
+
+} // namespace train
+
+FinetuneResult finetune(
+    const FinetuneOptions& options, FinetuneObserver& observer) {
+  train::check_options(options);
+  if (options.train) {
+    train::claim_folder(options);
+  }
+  train::Run run = train::prepare(options);
+  observer.started(run.plan);
+  return train::Loop(run, observer).run();
+}
+
+FinetuneResult finetune(const FinetuneOptions& options) {
+  FinetuneObserver silent;
+  return finetune(options, silent);
+}
+
+} // namespace tessera

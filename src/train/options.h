@@ -1,0 +1,22 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "tessera/finetune.h"
+
+namespace tessera::train {
+
+// InputError where a number is out of its range or two options contradict each
+// other. What must be read from disk to be judged is not judged here.
+void check_options(const FinetuneOptions& options);
+
+// Every option by its name.
+nlohmann::json to_json(const FinetuneOptions& options);
+
+// Those on which the bits of a run depend, whatever the files hold: a resumed
+// run must have the same.
+nlohmann::json decisive(const FinetuneOptions& options);
+
+std::string_view name_of(mx::Dtype dtype);
+
+} // namespace tessera::train

@@ -1,0 +1,294 @@
+#include "train/setup.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tessera/error.h"
+#include "train/options.h"
+#include "train/order.h"
+
+namespace tessera::train {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// FNV-1a over 64-bit words.
+class Fingerprint {
+ public:
+  void add(std::uint64_t word) {
+    hash_ = (hash_ ^ word) * 0x100000001b3ULL;
+    hash_ ^= hash_ >> 32;
+  }
+  void add(std::string_view bytes) {
+    while (bytes.size() >= 8) {
+      std::uint64_t word = 0;
+      std::copy_n(bytes.data(), 8, reinterpret_cast<char*>(&word));
+      add(word);
+      bytes.remove_prefix(8);
+    }
+    for (char c : bytes) {
+      add(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
+    }
+  }
+  std::string text() const {
+    return fmt::format("{:016x}", hash_);
+  }
+
+ private:
+  std::uint64_t hash_ = 0xcbf29ce484222325ULL;
+};
+
+std::string fingerprint(const Dataset& data) {
+  Fingerprint print;
+  for (const Document& document : data.documents) {
+    print.add(document.tokens.size());
+    print.add(static_cast<std::uint64_t>(document.prompt_length));
+    for (std::int32_t id : document.tokens) {
+      print.add(static_cast<std::uint64_t>(id));
+    }
+  }
+  return print.text();
+}
+
+std::string fingerprint(const Parameters& parameters) {
+  Fingerprint print;
+  for (const auto& [name, array] : parameters) {
+    print.add(name);
+    mx::array row_major = mx::contiguous(array);
+    row_major.eval();
+    print.add({row_major.data<char>(), row_major.nbytes()});
+  }
+  return print.text();
+}
+
+fs::path source_folder(const FinetuneOptions& options) {
+  return options.init.empty() ? options.model : options.init.parent_path();
+}
+
+// Documents that have no token to learn are left out and counted in `notes`.
+Dataset read_split(
+    const std::string& split,
+    bool required,
+    const Tokenizer& tokenizer,
+    Run& run) {
+  const FinetuneOptions& options = run.options;
+  fs::path file = find_split(options.data, split, required);
+  if (file.empty()) {
+    return {};
+  }
+  DatasetOptions reading{options.mask_prompt, options.max_seq_length, {}};
+  const ModelConfig& config = run.network.config;
+  if (!config.eos_token_ids.empty()) {
+    reading.eos_id = config.eos_token_ids.front();
+  }
+  Dataset data = read_dataset(file, tokenizer, reading);
+  std::size_t empty = std::erase_if(data.documents, [](const Document& d) {
+    auto context = std::max<std::int32_t>(1, d.prompt_length);
+    return d.tokens.size() <= static_cast<std::size_t>(context);
+  });
+  if (data.documents.empty()) {
+    reject(
+        "finetune",
+        "expected documents with a token to learn in {}; got none",
+        file.string());
+  }
+  if (empty > 0) {
+    run.plan.notes.push_back(fmt::format(
+        "{} documents of {} have no token to learn and are left out",
+        empty,
+        file.string()));
+  }
+  for (const Document& document : data.documents) {
+    for (std::int32_t id : document.tokens) {
+      if (id < 0 || id >= config.vocab_size) {
+        reject(
+            "finetune",
+            "expected tokens below the model's vocab_size {}; got {} in {}, "
+            "line {}; the tokenizer is of another model",
+            config.vocab_size,
+            id,
+            file.string(),
+            document.line);
+      }
+    }
+  }
+  return data;
+}
+
+void read_data(Run& run) {
+  const FinetuneOptions& options = run.options;
+  Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
+  if (options.train) {
+    run.train = read_split("train", true, tokenizer, run);
+    run.valid = read_split("valid", false, tokenizer, run);
+    if (run.valid.documents.empty()) {
+      run.plan.notes.push_back(fmt::format(
+          "no valid.jsonl or valid.txt in {}: no evaluation",
+          options.data.string()));
+    }
+  }
+  if (options.test) {
+    run.test = read_split("test", true, tokenizer, run);
+  }
+}
+
+bool is_lora(const FinetuneOptions& options) {
+  return options.fine_tune_type == FineTuneType::lora;
+}
+
+// Weights as a fresh run begins with them.
+void read_weights(Run& run) {
+  const FinetuneOptions& options = run.options;
+  const ModelConfig& config = run.network.config;
+  if (!options.init.empty()) {
+    run.state =
+        begin_training(init_parameters(config, mx::float32, options.seed));
+  } else if (!is_lora(options)) {
+    run.state =
+        begin_training(load_parameters(options.model, config, mx::float32));
+  } else {
+    run.network.frozen = load_parameters(options.model, config, *options.dtype);
+    if (!options.train) {
+      Adapter adapter = load_adapter(options.adapter_path, config);
+      run.options.lora = adapter.config;
+      run.state = begin_training(adapter.parameters);
+    } else if (!options.resume_adapter_file.empty()) {
+      run.state = begin_training(
+          read_lora(options.resume_adapter_file, config, options.lora));
+    } else {
+      run.state = begin_training(init_lora(config, options.lora, options.seed));
+    }
+  }
+  run.network.forward.lora_scale = run.options.lora.factor();
+  run.network.forward.lora_dropout =
+      static_cast<float>(run.options.lora.dropout);
+}
+
+std::int64_t longest(const Dataset& data) {
+  std::size_t tokens = 0;
+  for (const Document& document : data.documents) {
+    tokens = std::max(tokens, document.tokens.size());
+  }
+  return static_cast<std::int64_t>(tokens);
+}
+
+Choice attention_of(const Run& run, std::int64_t tokens) {
+  const ModelConfig& config = run.network.config;
+  int length = static_cast<int>(std::max<std::int64_t>(1, tokens - 1));
+  auto operand = [&](int heads) {
+    return mx::zeros(
+        {run.options.batch_size, heads, length, config.head_dim},
+        run.network.dtype);
+  };
+  AttentionOptions attention = run.network.forward.attention;
+  attention.causal = true;
+  mx::array K = operand(config.num_key_value_heads);
+  return explain_attention(
+      operand(config.num_attention_heads), K, K, attention);
+}
+
+std::int64_t size_of(const Parameters& parameters) {
+  std::int64_t size = 0;
+  for (const auto& [name, array] : parameters) {
+    size += static_cast<std::int64_t>(array.size());
+  }
+  return size;
+}
+
+void plan_run(Run& run) {
+  RunPlan& plan = run.plan;
+  FinetuneOptions& options = run.options;
+  plan.model = run.network.config;
+  plan.trainable_parameters = size_of(run.state.parameters);
+  plan.parameters = size_of(run.network.frozen) + plan.trainable_parameters;
+  plan.train_documents = run.train.documents.size();
+  plan.valid_documents = run.valid.documents.size();
+  plan.test_documents = run.test.documents.size();
+  for (const Document& document : run.train.documents) {
+    plan.train_tokens += static_cast<std::int64_t>(document.tokens.size());
+  }
+  const Dataset& main = options.train ? run.train : run.test;
+  plan.longest_document = longest(main);
+  plan.attention = attention_of(run, plan.longest_document);
+  plan.dtype = name_of(run.network.dtype);
+  if (options.train) {
+    BatchOrder order(run.train, options.batch_size, options.seed);
+    double updates_per_epoch =
+        double(order.batches_per_epoch()) / options.grad_accumulation_steps;
+    if (options.epochs) {
+      options.iters =
+          static_cast<int>(std::ceil(*options.epochs * updates_per_epoch));
+    }
+    plan.steps = options.iters;
+    plan.epochs = plan.steps / updates_per_epoch;
+  }
+}
+
+void resume(Run& run) {
+  auto newest = newest_checkpoint(run.options.adapter_path);
+  if (!newest) {
+    reject(
+        "finetune",
+        "expected a checkpoint in {} to resume from; got none; leave out "
+        "--resume",
+        (run.options.adapter_path / "checkpoints").string());
+  }
+  Checkpoint checkpoint = load_checkpoint(*newest, run.identity, kind_of(run));
+  run.state = std::move(checkpoint.state);
+  run.interval = std::move(checkpoint.interval);
+  run.plan.first_step = run.state.updates;
+  if (run.state.updates > run.options.iters) {
+    reject(
+        "finetune",
+        "expected iters of at least {}, which {} has done; got {}",
+        run.state.updates,
+        newest->string(),
+        run.options.iters);
+  }
+}
+
+} // namespace
+
+CheckpointKind kind_of(const Run& run) {
+  return {
+      run.network.config,
+      is_lora(run.options) ? std::optional(run.options.lora) : std::nullopt};
+}
+
+Run prepare(const FinetuneOptions& options) {
+  check_options(options);
+  Run run;
+  run.options = options;
+  if (!options.init.empty()) {
+    run.options.fine_tune_type = FineTuneType::full;
+  }
+  if (!options.dtype) {
+    run.options.dtype =
+        mx::default_device() == mx::Device::cpu ? mx::float32 : mx::bfloat16;
+  }
+  if (options.tokenizer.empty()) {
+    run.options.tokenizer = source_folder(options) / "tokenizer.json";
+  }
+  run.network.dtype = *run.options.dtype;
+  run.network.forward.attention.implementation = options.use_flash_attention;
+  run.network.forward.attention.block_size = options.flash_block_size;
+  run.network.config = read_config(
+      options.init.empty() ? options.model / "config.json" : options.init);
+  read_data(run);
+  read_weights(run);
+  plan_run(run);
+  if (options.train) {
+    run.identity = {
+        {"options", decisive(run.options)},
+        {"attention", run.plan.attention.name},
+        {"train_data", fingerprint(run.train)},
+        {"weights", fingerprint(run.network.frozen)}};
+    if (options.resume) {
+      resume(run);
+    }
+  }
+  return run;
+}
+
+} // namespace tessera::train

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "train/run/checkpoint.h"
+#include "train/trainer.h"
+
+namespace tessera::train {
+
+// A run with everything read and checked, before anything is written.
+struct Run {
+  FinetuneOptions options; // nothing left to be decided
+  Network network;
+  Trained state; // as the run begins, or as the checkpoint has it
+  Dataset train;
+  Dataset valid; // empty: none
+  Dataset test;
+  RunPlan plan;
+  // What a resumed run must share with the one that wrote the checkpoint.
+  nlohmann::json identity;
+  // Sums since the last line of metrics.jsonl, where the checkpoint broke off.
+  nlohmann::json interval;
+};
+
+CheckpointKind kind_of(const Run& run);
+
+// InputError, one line, on whatever does not fit.
+Run prepare(const FinetuneOptions& options);
+
+} // namespace tessera::train

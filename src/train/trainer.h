@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "tessera/dataset.h"
+#include "tessera/finetune.h"
+
+namespace tessera::train {
+
+// What a run computes with and does not change.
+struct Network {
+  ModelConfig config;
+  Parameters frozen; // in `dtype`
+  mx::Dtype dtype = mx::float32;
+  ForwardOptions forward;
+};
+
+// Sum of the cross entropy over a batch's target tokens, float32 scalar, with
+// `trained` (float32, cast to the network's dtype) beside or instead of the
+// frozen parameters. Logits are computed only where a target counts.
+mx::array summed_loss(
+    const Network& network,
+    const Parameters& trained,
+    const Batch& batch,
+    const std::optional<mx::array>& dropout_key = std::nullopt);
+
+struct LossAndGradient {
+  mx::array loss;
+  Parameters gradient;
+};
+
+// Mean over all target tokens of the batches, and its gradient by what is
+// trained: as many batches give what one large batch would. `dropout_seed`
+// gives each batch a key of its own.
+LossAndGradient loss_and_gradient(
+    const Network& network,
+    const Parameters& trained,
+    const std::vector<Batch>& batches,
+    std::uint64_t dropout_seed);
+
+struct Evaluation {
+  const Dataset& data;
+  int batch_size = 1;
+  int max_batches = -1; // -1: all
+  // Told how many batches of how many are done.
+  std::function<void(int, int)> progress = [](int, int) {
+  };
+};
+
+// Mean loss over target tokens, without dropout. Where it does not take all
+// batches it takes the same ones each time.
+EvalReport evaluate(
+    const Network& network,
+    const Parameters& trained,
+    const Evaluation& evaluation);
+
+} // namespace tessera::train
