@@ -10,6 +10,12 @@ namespace {
 
 const nlohmann::json null_value;
 
+// A name as it stands in JSON, where line ends are escaped.
+std::string escaped(const std::string& name) {
+  const auto quoted = nlohmann::json(name).dump();
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 // JSON has no raw line ends. A long value (a table of quantized modules, say)
 // is told by its beginning.
 std::string one_line(const nlohmann::json& value) {
@@ -110,7 +116,7 @@ void ConfigFields::check_unread(std::span<const std::string_view> harmless) {
           "config",
           "expected only fields that are supported in {}; got {} = {}",
           source_,
-          prefix_ + one_line(name),
+          prefix_ + escaped(name),
           one_line(value));
     }
   }

@@ -232,7 +232,7 @@ Parameters load_parameters(
     }
   }
   if (second_head) {
-    const auto same =
+    auto same =
         mx::array_equal(parameters.at(head), parameters.at(embedding));
     if (!same.item<bool>()) {
       reject(
