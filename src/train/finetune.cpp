@@ -41,6 +41,13 @@ struct Interval {
   double seconds = 0; // of steps, evaluation and saving not counted
 };
 
+// What one update reads.
+struct Portion {
+  std::vector<Batch> batches;
+  std::int64_t tokens = 0;  // read to predict the next one, padding not counted
+  std::int64_t targets = 0; // that count in the loss
+};
+
 nlohmann::json to_json(const Interval& interval) {
   return {
       {"loss", interval.loss},
@@ -60,7 +67,6 @@ Interval interval_of(const nlohmann::json& json) {
       json.at("seconds")};
 }
 
-// Tokens that are read to predict the next one.
 std::int64_t tokens_in(
     const Dataset& data, const std::vector<std::size_t>& documents) {
   std::int64_t tokens = 0;
@@ -77,16 +83,6 @@ AdamConfig adam_of(const FinetuneOptions& options) {
       options.beta2,
       options.epsilon,
       decays ? options.weight_decay : 0.0};
-}
-
-// Evaluates everything at once, so that MLX frees and reuses as it goes.
-void compute(const Trained& state, std::vector<mx::array> arrays) {
-  for (const Parameters* group : {&state.parameters, &state.m, &state.v}) {
-    for (const auto& [name, array] : *group) {
-      arrays.push_back(array);
-    }
-  }
-  mx::eval(std::move(arrays));
 }
 
 // Sets the seeds of dropout apart from those of the data's order.
@@ -108,6 +104,8 @@ class Loop {
 
  private:
   FinetuneResult train();
+  Portion portion();
+  UpdateOptions update_options() const;
   StepReport step();
   void check_finite(const StepReport& report) const;
   void write_metrics(const StepReport& report);
@@ -137,56 +135,55 @@ class Loop {
   std::int64_t train_tokens_ = 0;
 };
 
-// One update of what is trained.
+Portion Loop::portion() {
+  Portion portion;
+  auto count = static_cast<std::uint64_t>(options_.grad_accumulation_steps);
+  std::uint64_t first = static_cast<std::uint64_t>(run_.state.updates) * count;
+  for (std::uint64_t k = first; k < first + count; ++k) {
+    const auto& documents = order_.batch(k);
+    portion.batches.push_back(make_batch(run_.train, documents));
+    portion.tokens += tokens_in(run_.train, documents);
+    portion.targets += portion.batches.back().target_count;
+  }
+  return portion;
+}
+
+UpdateOptions Loop::update_options() const {
+  int i = run_.state.updates;
+  std::uint64_t seeds = derive_seed(options_.seed, dropout_seeds);
+  return {
+      learning_rate(
+          options_.lr_schedule, options_.learning_rate, i, options_.iters),
+      options_.max_grad_norm,
+      adam_of(options_),
+      derive_seed(seeds, static_cast<std::uint64_t>(i))};
+}
+
 StepReport Loop::step() {
   Stopwatch clock;
-  Trained& state = run_.state;
-  StepReport report;
-  std::vector<Batch> batches;
-  std::int64_t targets = 0;
-  auto per_step = static_cast<std::uint64_t>(options_.grad_accumulation_steps);
-  std::uint64_t first = static_cast<std::uint64_t>(state.updates) * per_step;
-  for (std::uint64_t k = first; k < first + per_step; ++k) {
-    const auto& documents = order_.batch(k);
-    batches.push_back(make_batch(run_.train, documents));
-    report.tokens += tokens_in(run_.train, documents);
-    targets += batches.back().target_count;
-  }
-  report.learning_rate = learning_rate(
-      options_.lr_schedule,
-      options_.learning_rate,
-      state.updates,
-      options_.iters);
-  auto seed = derive_seed(options_.seed, dropout_seeds);
-  auto [loss, gradient] = loss_and_gradient(
-      run_.network,
-      state.parameters,
-      batches,
-      derive_seed(seed, static_cast<std::uint64_t>(state.updates)));
-  auto clipped =
-      clip_by_global_norm(std::move(gradient), options_.max_grad_norm);
-  state = adam_update(
-      std::move(state),
-      std::move(clipped.gradient),
-      report.learning_rate,
-      adam_of(options_));
-  compute(state, {loss, clipped.norm});
-  report.step = state.updates;
-  report.loss = loss.item<float>();
-  report.grad_norm = clipped.norm.item<float>();
-  check_finite(report);
-
+  Portion read = portion();
+  UpdateOptions how = update_options();
+  auto updated = update(run_.network, std::move(run_.state), read.batches, how);
+  run_.state = std::move(updated.state);
   double seconds = clock.seconds();
-  train_seconds_ += seconds;
-  train_tokens_ += report.tokens;
-  interval_.loss += double(report.loss) * static_cast<double>(targets);
-  interval_.targets += targets;
-  interval_.tokens += report.tokens;
+
+  interval_.loss += double(updated.loss) * static_cast<double>(read.targets);
+  interval_.targets += read.targets;
+  interval_.tokens += read.tokens;
   interval_.seconds += seconds;
+  train_tokens_ += read.tokens;
+  train_seconds_ += seconds;
+  StepReport report;
+  report.step = run_.state.updates;
+  report.loss = updated.loss;
+  report.learning_rate = how.learning_rate;
+  report.grad_norm = updated.grad_norm;
+  report.tokens = read.tokens;
   report.tokens_per_second =
       static_cast<double>(interval_.tokens) / interval_.seconds;
   report.peak_memory_gib = peak_memory_gib();
   report.seconds = clock_.seconds();
+  check_finite(report);
   return report;
 }
 

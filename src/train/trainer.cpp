@@ -108,6 +108,31 @@ LossAndGradient loss_and_gradient(
   return total;
 }
 
+Updated update(
+    const Network& network,
+    Trained state,
+    const std::vector<Batch>& batches,
+    const UpdateOptions& options) {
+  auto [loss, gradient] = loss_and_gradient(
+      network, state.parameters, batches, options.dropout_seed);
+  auto clipped =
+      clip_by_global_norm(std::move(gradient), options.max_grad_norm);
+  state = adam_update(
+      std::move(state),
+      std::move(clipped.gradient),
+      options.learning_rate,
+      options.adam);
+  // All at once, so that MLX frees and reuses memory as it goes.
+  std::vector<mx::array> all{loss, clipped.norm};
+  for (const Parameters* group : {&state.parameters, &state.m, &state.v}) {
+    for (const auto& [name, array] : *group) {
+      all.push_back(array);
+    }
+  }
+  mx::eval(std::move(all));
+  return {std::move(state), loss.item<float>(), clipped.norm.item<float>()};
+}
+
 EvalReport evaluate(
     const Network& network,
     const Parameters& trained,

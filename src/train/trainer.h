@@ -6,6 +6,7 @@
 
 #include "tessera/dataset.h"
 #include "tessera/finetune.h"
+#include "train/math/optimizer.h"
 
 namespace tessera::train {
 
@@ -39,6 +40,27 @@ LossAndGradient loss_and_gradient(
     const Parameters& trained,
     const std::vector<Batch>& batches,
     std::uint64_t dropout_seed);
+
+struct UpdateOptions {
+  double learning_rate = 0.0;
+  double max_grad_norm = 0.0; // 0: no clipping
+  AdamConfig adam;
+  std::uint64_t dropout_seed = 0;
+};
+
+struct Updated {
+  Trained state;
+  float loss = 0.0f;      // before the update
+  float grad_norm = 0.0f; // before clipping
+};
+
+// One update from the batches, computed when this returns. Takes the state by
+// value so that MLX may reuse its memory.
+Updated update(
+    const Network& network,
+    Trained state,
+    const std::vector<Batch>& batches,
+    const UpdateOptions& options);
 
 struct Evaluation {
   const Dataset& data;
