@@ -23,6 +23,39 @@ Parameters merged(const Network& network, const Parameters& trained) {
   return all;
 }
 
+// Sum over rows of the cross entropy, hidden [rows, hidden], targets [rows].
+mx::array head_loss(
+    const Network& network,
+    const Parameters& parameters,
+    const mx::array& hidden,
+    const mx::array& targets) {
+  const ModelConfig& config = network.config;
+  int rows = hidden.shape(0);
+  if (std::int64_t(rows) * config.vocab_size <= network.most_logits) {
+    return mx::sum(
+        cross_entropy(logits_of(config, parameters, hidden), targets));
+  }
+  std::string head = config.tie_word_embeddings ? "model.embed_tokens.weight"
+                                                : "lm_head.weight";
+  int step = static_cast<int>(
+      std::max<std::int64_t>(1, network.most_logits / config.vocab_size));
+  mx::array sum(0.0f);
+  for (int begin = 0; begin < rows; begin += step) {
+    int end = std::min(rows, begin + step);
+    auto piece = [config, head, t = mx::slice(targets, {begin}, {end})](
+                     const std::vector<mx::array>& x) {
+      Parameters weights{{head, x[1]}};
+      return std::vector{
+          mx::sum(cross_entropy(logits_of(config, weights, x[0]), t))};
+    };
+    sum = sum +
+        mx::checkpoint(piece)(
+              {mx::slice(hidden, {begin, 0}, {end, hidden.shape(1)}),
+               parameters.at(head)})[0];
+  }
+  return sum;
+}
+
 } // namespace
 
 mx::array summed_loss(
@@ -52,8 +85,7 @@ mx::array summed_loss(
   if (count < hidden.shape(0)) {
     hidden = mx::take(hidden, tokens_of(positions, {count}), 0);
   }
-  mx::array logits = logits_of(network.config, parameters, hidden);
-  return mx::sum(cross_entropy(logits, tokens_of(targets, {count})));
+  return head_loss(network, parameters, hidden, tokens_of(targets, {count}));
 }
 
 LossAndGradient loss_and_gradient(

@@ -16,6 +16,9 @@ struct Network {
   Parameters frozen; // in `dtype`
   mx::Dtype dtype = mx::float32;
   ForwardOptions forward;
+  // Where a batch has more logits (256 MiB in float32), they are made in
+  // pieces, and made again for the gradient, so that only one piece is held.
+  std::int64_t most_logits = 1 << 26;
 };
 
 // Sum of the cross entropy over a batch's target tokens, float32 scalar, with

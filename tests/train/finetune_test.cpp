@@ -320,6 +320,32 @@ TEST_F(Finetune, AccumulationEqualsTheLargeBatch) {
   }
 }
 
+// Logits in pieces change neither loss nor gradient, tied heads among them.
+TEST_F(Finetune, LogitsInPiecesAreTheSame) {
+  for (bool tied : {false, true}) {
+    auto json = small_config();
+    json["tie_word_embeddings"] = tied;
+    Network network;
+    network.config = parse_config(json.dump(), "test");
+    Parameters trained = init_parameters(network.config, mx::float32, 2);
+    Dataset data;
+    data.documents.push_back({{1, 5, 2, 9, 30, 7, 8, 9}, 2, 1});
+    data.documents.push_back({{3, 250, 17}, 0, 1});
+    std::vector<std::size_t> both{0, 1};
+    std::vector<Batch> batches{make_batch(data, both)};
+    auto whole = loss_and_gradient(network, trained, batches, 0);
+    network.most_logits = 3 * 256 + 1;
+    auto pieces = loss_and_gradient(network, trained, batches, 0);
+    EXPECT_NEAR(whole.loss.item<float>(), pieces.loss.item<float>(), 2e-6);
+    for (const auto& [name, want] : whole.gradient) {
+      float size = mx::max(mx::abs(want)).item<float>();
+      float error =
+          mx::max(mx::abs(want - pieces.gradient.at(name))).item<float>();
+      EXPECT_LT(error, 1e-5f * size) << name;
+    }
+  }
+}
+
 // The gradient against central differences along random directions.
 TEST_F(Finetune, GradientIsThatOfTheLoss) {
   Network network;
