@@ -138,6 +138,8 @@ def write_case(name):
 
 
 if __name__ == "__main__":
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     torch.set_num_threads(1)
     for case in MODELS:
         write_case(case)

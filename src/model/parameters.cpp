@@ -1,5 +1,4 @@
 #include <array>
-#include <regex>
 #include <set>
 
 #include "model/file.h"
@@ -160,9 +159,8 @@ std::string text_of(const mx::Shape& shape) {
 
 // Old checkpoints hold the rotary frequencies, which follow from the config.
 bool is_ignored(const std::string& name) {
-  static const std::regex frequencies(
-      "model\\.layers\\.[0-9]+\\.self_attn\\.rotary_emb\\.inv_freq");
-  return std::regex_match(name, frequencies);
+  return name.starts_with("model.layers.") &&
+      name.ends_with(".self_attn.rotary_emb.inv_freq");
 }
 
 void check_present(
@@ -225,15 +223,16 @@ Parameters load_parameters(
   }
   Parameters parameters;
   for (const auto& file : files) {
-    for (const auto& [name, array] : read_safetensors(file)) {
-      if (shapes.contains(name)) {
-        parameters.emplace(name, converted(array, dtype));
+    auto arrays = read_safetensors(file);
+    while (!arrays.empty()) {
+      const auto node = arrays.extract(arrays.begin());
+      if (shapes.contains(node.key())) {
+        parameters.emplace(node.key(), converted(node.mapped(), dtype));
       }
     }
   }
   if (second_head) {
-    auto same =
-        mx::array_equal(parameters.at(head), parameters.at(embedding));
+    auto same = mx::array_equal(parameters.at(head), parameters.at(embedding));
     if (!same.item<bool>()) {
       reject(
           op,
