@@ -16,8 +16,10 @@ void load_row_statistics(
     const float L = *static_cast<const float*>(
         task[Operand::L].row(at.batch, at.head, row).data);
     L2[r] = L == -V::infinity ? V::infinity : L * V::log2e;
-    const Row e = task[Operand::E].row(at.batch, at.head, row);
-    E[r] = *static_cast<const float*>(e.data);
+    if (task[Operand::E].data != nullptr) { // dV alone needs none
+      E[r] = *static_cast<const float*>(
+          task[Operand::E].row(at.batch, at.head, row).data);
+    }
   }
 }
 

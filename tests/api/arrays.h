@@ -1,0 +1,70 @@
+#pragma once
+
+#include <mlx/mlx.h>
+
+#include "tessera/attention.h"
+#include "tolerance.h"
+
+namespace tessera::test {
+
+struct Arrays {
+  mx::array Q;
+  mx::array K;
+  mx::array V;
+
+  std::vector<mx::array> list() const {
+    return {Q, K, V};
+  }
+};
+
+inline mx::array normal(
+    mx::Shape shape, unsigned seed, mx::Dtype dtype = mx::float32) {
+  return mx::astype(
+      mx::random::normal(std::move(shape), mx::float32, mx::random::key(seed)),
+      dtype);
+}
+
+inline Problem make_problem(
+    int B, int Hq, int Hkv, int Nq, int Nk, int D, int Dv, bool causal) {
+  return {Pass::forward, Dtype::float32, B, Hq, Hkv, Nq, Nk, D, Dv, causal};
+}
+
+inline Arrays make(
+    const Problem& p, mx::Dtype dtype = mx::float32, unsigned seed = 1) {
+  return {
+      normal({p.B, p.Hq, p.Nq, p.D}, seed, dtype),
+      normal({p.B, p.Hkv, p.Nk, p.D}, seed + 1, dtype),
+      normal({p.B, p.Hkv, p.Nk, p.Dv}, seed + 2, dtype)};
+}
+
+// An array's values, row-major, as float64.
+inline Values values_of(const mx::array& x) {
+  auto y = mx::contiguous(mx::astype(x, mx::float32));
+  y.eval();
+  return Values(y.data<float>(), y.data<float>() + y.size());
+}
+
+inline bool same_bits(const mx::array& a, const mx::array& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+      values_of(a) == values_of(b);
+}
+
+// What the reference says of `x` with these cotangents.
+inline Expected expect_of(
+    Problem problem,
+    const Arrays& x,
+    const mx::array& dO,
+    const mx::array& dL,
+    Dtype dtype = Dtype::float32) {
+  problem.dtype = dtype;
+  Inputs in;
+  in.Q = values_of(x.Q);
+  in.K = values_of(x.K);
+  in.V = values_of(x.V);
+  in.dO = values_of(dO);
+  in.dL = values_of(dL);
+  const float scale = 1 / std::sqrt(static_cast<float>(problem.D));
+  return expect(problem, scale, in);
+}
+
+} // namespace tessera::test

@@ -1,0 +1,155 @@
+#include "plan/planner.h"
+
+#include <gtest/gtest.h>
+
+#include <unordered_set>
+
+#include "plan/rules.h"
+#include "plan/workspace.h"
+
+namespace tessera {
+namespace {
+
+Problem problem_of(Pass pass, int N, int D, int Dv) {
+  Problem problem;
+  problem.pass = pass;
+  problem.B = 1;
+  problem.Hq = problem.Hkv = 2;
+  problem.Nq = problem.Nk = N;
+  problem.D = D;
+  problem.Dv = Dv;
+  return problem;
+}
+
+constexpr Pass passes[] = {Pass::forward, Pass::dQ, Pass::dKdV};
+constexpr Isa isas[] = {Isa::portable, Isa::avx2, Isa::avx512};
+
+std::string reason_of(const Planned& planned) {
+  const auto* refusal = std::get_if<Refusal>(&planned);
+  return refusal == nullptr ? "" : refusal->reason;
+}
+
+TEST(Planner, EveryPlanIsLegal) {
+  for (const Pass pass : passes) {
+    for (const Isa isa : isas) {
+      for (const int D : {1, 8, 40, 64, 72, 128, 256, 512}) {
+        for (const int Dv : {1, 64, 512}) {
+          const auto problem = problem_of(pass, 1000, D, Dv);
+          const Device device{isa, 4};
+          const auto planned = make_plan(problem, device);
+          ASSERT_EQ(reason_of(planned), "");
+          const auto& plan = std::get<Plan>(planned);
+          EXPECT_EQ(why_not(problem, plan, device), std::nullopt);
+          EXPECT_LE(workspace(problem, plan).bytes(), thread_budget);
+        }
+      }
+    }
+  }
+}
+
+TEST(Planner, BlockSizeSetsBothSides) {
+  const auto problem = problem_of(Pass::dQ, 1000, 64, 64);
+  const auto plan = std::get<Plan>(make_plan(problem, {Isa::avx512, 4}, 64));
+  EXPECT_EQ(plan.rows, 64);
+  EXPECT_EQ(plan.columns, 64);
+}
+
+TEST(Planner, RefusesABlockThatTheVectorsDoNotFill) {
+  const auto problem = problem_of(Pass::forward, 1000, 64, 64);
+  EXPECT_EQ(
+      reason_of(make_plan(problem, {Isa::avx512, 4}, 40)),
+      "expected a block of rows that is a positive multiple of 16, the vector "
+      "length of avx512; got 40");
+  EXPECT_EQ(reason_of(make_plan(problem, {Isa::avx2, 4}, 40)), "");
+  EXPECT_NE(reason_of(make_plan(problem, {Isa::avx2, 4}, -8)), "");
+}
+
+TEST(Planner, RefusesABlockBeyondTheBudget) {
+  const auto problem = problem_of(Pass::forward, 1000, 512, 512);
+  EXPECT_EQ(reason_of(make_plan(problem, {Isa::avx512, 4}, 256)), "");
+  const auto reason = reason_of(make_plan(problem, {Isa::avx512, 4}, 1024));
+  EXPECT_NE(
+      reason.find("expected tiles within 4096 KiB a thread; got "),
+      std::string::npos)
+      << reason;
+  EXPECT_NE(
+      reason_of(make_plan(problem, {Isa::avx512, 4}, 1 << 30)).find("far more"),
+      std::string::npos);
+}
+
+TEST(Planner, RefusesAHeadDimensionThatNoTileFits) {
+  const auto problem = problem_of(Pass::forward, 1000, 1 << 20, 64);
+  EXPECT_NE(
+      reason_of(make_plan(problem, {Isa::avx512, 4})).find("expected tiles"),
+      std::string::npos);
+}
+
+TEST(Planner, TakesOneThreadForLittleWork) {
+  const Device device{Isa::avx512, 8};
+  const auto threads = [&](int N) {
+    return std::get<Plan>(
+               make_plan(problem_of(Pass::forward, N, 64, 64), device))
+        .threads;
+  };
+  EXPECT_EQ(threads(1), 1);
+  EXPECT_EQ(threads(64), 1);
+  EXPECT_EQ(threads(2048), 8);
+}
+
+TEST(Planner, LengthsChangeNoBlock) {
+  const Device device{Isa::avx512, 1};
+  EXPECT_EQ(
+      make_plan(problem_of(Pass::dKdV, 7, 64, 64), device),
+      make_plan(problem_of(Pass::dKdV, 5000, 64, 64), device));
+}
+
+TEST(Rules, APlanIsForItsPassAndMachine) {
+  const auto problem = problem_of(Pass::forward, 100, 64, 64);
+  const auto plan = std::get<Plan>(make_plan(problem, {Isa::avx512, 4}));
+  EXPECT_TRUE(why_not(problem, plan, {Isa::avx2, 4}).has_value());
+  EXPECT_TRUE(why_not(problem_of(Pass::dQ, 100, 64, 64), plan, {Isa::avx512, 4})
+                  .has_value());
+  Plan none = plan;
+  none.threads = 0;
+  EXPECT_TRUE(why_not(problem, none, {Isa::avx512, 4}).has_value());
+}
+
+TEST(Plan, IsAKey) {
+  const Plan plan{Pass::forward, Isa::avx2, 96, 48, 2};
+  std::unordered_set<Plan> seen = {plan};
+  EXPECT_EQ(seen.count(plan), 1u);
+  for (const Plan& other :
+       {Plan{Pass::dQ, Isa::avx2, 96, 48, 2},
+        Plan{Pass::forward, Isa::avx512, 96, 48, 2},
+        Plan{Pass::forward, Isa::avx2, 48, 96, 2},
+        Plan{Pass::forward, Isa::avx2, 96, 48, 1}}) {
+    EXPECT_FALSE(other == plan);
+    EXPECT_NE(std::hash<Plan>{}(other), std::hash<Plan>{}(plan));
+  }
+}
+
+TEST(Workspace, BuffersFollowEachOtherAligned) {
+  for (const Pass pass : passes) {
+    const auto problem = problem_of(pass, 1000, 72, 40);
+    const auto plan = std::get<Plan>(make_plan(problem, {Isa::avx512, 1}));
+    const auto w = workspace(problem, plan);
+    const std::size_t starts[] = {
+        w.stationary_a,
+        w.stationary_b,
+        w.traversal_a,
+        w.traversal_b,
+        w.tile_S,
+        w.tile_dP,
+        w.accumulator_a,
+        w.accumulator_b,
+        w.statistics,
+        w.floats};
+    for (std::size_t i = 0; i + 1 < std::size(starts); ++i) {
+      EXPECT_LE(starts[i], starts[i + 1]);
+      EXPECT_EQ(starts[i] % 16, 0u);
+    }
+  }
+}
+
+} // namespace
+} // namespace tessera
