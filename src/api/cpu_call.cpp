@@ -4,10 +4,12 @@
 #include <mlx/backend/cpu/encoder.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 #include <variant>
 
 #include "api/problem.h"
+#include "api/profile.h"
 #include "backend/cpu/launch.h"
 #include "tessera/error.h"
 
@@ -69,13 +71,17 @@ void CpuCall::dispatch(mx::Stream stream) {
   auto& encoder = mx::cpu::get_command_encoder(stream);
   encoder.add_temporaries(std::move(temporaries_));
   encoder.dispatch([steps = std::move(steps_), workspace] {
+    const auto start = std::chrono::steady_clock::now();
+    double flops = 0;
     for (const auto& step : steps) {
       if (step.row_dots) {
         cpu::run_row_dots(step.task);
       } else {
         cpu::run(step.task, workspace);
+        flops += useful_flops(step.task.problem);
       }
     }
+    record_attention(std::chrono::steady_clock::now() - start, flops);
   });
 }
 
