@@ -50,7 +50,10 @@ struct FinetuneOptions {
   std::optional<mx::Dtype> dtype;
   Implementation use_flash_attention = Implementation::automatic;
   int flash_block_size = 0;
-  // Adds the attention's time to metrics.jsonl.
+  // Adds the time and speed of Tessera's attention to metrics.jsonl:
+  // attention_time_ms (mean of a step), attention_gflops (a second),
+  // memory_usage_mb (peak), gpu_utilization_pct and alu_utilization_pct (null
+  // where they cannot be measured).
   bool profile_attention = false;
 
   bool train = true;

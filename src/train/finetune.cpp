@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tessera/error.h"
+#include "tessera/profile.h"
 #include "train/math/optimizer.h"
 #include "train/math/schedule.h"
 #include "train/options.h"
@@ -39,6 +40,9 @@ struct Interval {
   std::int64_t targets = 0;
   std::int64_t tokens = 0;
   double seconds = 0; // of steps, evaluation and saving not counted
+  int steps = 0;
+  double attention_seconds = 0;
+  double attention_flops = 0;
 };
 
 // What one update reads.
@@ -53,7 +57,10 @@ nlohmann::json to_json(const Interval& interval) {
       {"loss", interval.loss},
       {"targets", interval.targets},
       {"tokens", interval.tokens},
-      {"seconds", interval.seconds}};
+      {"seconds", interval.seconds},
+      {"steps", interval.steps},
+      {"attention_seconds", interval.attention_seconds},
+      {"attention_flops", interval.attention_flops}};
 }
 
 Interval interval_of(const nlohmann::json& json) {
@@ -64,7 +71,10 @@ Interval interval_of(const nlohmann::json& json) {
       json.at("loss"),
       json.at("targets"),
       json.at("tokens"),
-      json.at("seconds")};
+      json.at("seconds"),
+      json.at("steps"),
+      json.at("attention_seconds"),
+      json.at("attention_flops")};
 }
 
 std::int64_t tokens_in(
@@ -109,6 +119,7 @@ class Loop {
   StepReport step();
   void check_finite(const StepReport& report) const;
   void write_metrics(const StepReport& report);
+  nlohmann::json attention_metrics() const;
   EvalReport evaluate(const Dataset& data, std::string split, int max_batches);
   EvalReport validate();
   EvalReport test();
@@ -161,6 +172,7 @@ UpdateOptions Loop::update_options() const {
 
 StepReport Loop::step() {
   Stopwatch clock;
+  AttentionProfile before = attention_profile();
   Portion read = portion();
   UpdateOptions how = update_options();
   auto updated = update(run_.network, std::move(run_.state), read.batches, how);
@@ -171,6 +183,10 @@ StepReport Loop::step() {
   interval_.targets += read.targets;
   interval_.tokens += read.tokens;
   interval_.seconds += seconds;
+  AttentionProfile after = attention_profile();
+  interval_.steps += 1;
+  interval_.attention_seconds += after.seconds - before.seconds;
+  interval_.attention_flops += after.flops - before.flops;
   train_tokens_ += read.tokens;
   train_seconds_ += seconds;
   StepReport report;
@@ -211,8 +227,28 @@ void Loop::write_metrics(const StepReport& report) {
       {"tokens_per_second", report.tokens_per_second},
       {"peak_memory_gib", report.peak_memory_gib},
       {"seconds", report.seconds}};
+  if (options_.profile_attention) {
+    line.update(attention_metrics());
+  }
   add_metrics(run_, line);
   interval_ = {};
+}
+
+// Only Tessera's own attention is timed.
+nlohmann::json Loop::attention_metrics() const {
+  nlohmann::json line = {
+      {"attention_time_ms", nullptr},
+      {"attention_gflops", nullptr},
+      {"memory_usage_mb", static_cast<double>(peak_memory()) / 1e6},
+      {"gpu_utilization_pct", nullptr},
+      {"alu_utilization_pct", nullptr}};
+  if (interval_.attention_seconds > 0) {
+    line["attention_time_ms"] =
+        1e3 * interval_.attention_seconds / interval_.steps;
+    line["attention_gflops"] =
+        1e-9 * interval_.attention_flops / interval_.attention_seconds;
+  }
+  return line;
 }
 
 EvalReport Loop::evaluate(

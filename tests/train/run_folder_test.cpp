@@ -67,6 +67,31 @@ TEST_F(RunFolder, ReportHoldsTheRunAndNeedsNoNetwork) {
   }
 }
 
+TEST_F(RunFolder, ProfileSaysWhatAttentionTook) {
+  for (bool flash : {true, false}) {
+    auto o = options(flash ? "on" : "off");
+    o.profile_attention = true;
+    o.use_flash_attention =
+        flash ? Implementation::tessera : Implementation::mlx;
+    finetune(o);
+    std::ifstream in(o.adapter_path / "metrics.jsonl");
+    for (std::string line; std::getline(in, line);) {
+      auto metrics = nlohmann::json::parse(line);
+      if (!metrics.contains("loss")) {
+        continue;
+      }
+      EXPECT_TRUE(metrics["gpu_utilization_pct"].is_null());
+      EXPECT_GT(metrics["memory_usage_mb"], 1.0);
+      EXPECT_EQ(metrics["attention_time_ms"].is_number(), flash);
+      EXPECT_EQ(metrics["attention_gflops"].is_number(), flash);
+      if (flash) {
+        EXPECT_GT(metrics["attention_time_ms"], 0.0);
+        EXPECT_GT(metrics["attention_gflops"], 0.0);
+      }
+    }
+  }
+}
+
 TEST_F(RunFolder, IsNotOverwrittenUnlessForced) {
   finetune(options());
   auto adapters = read_text(folder_ / "run/adapters.safetensors");
