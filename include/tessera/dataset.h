@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,7 +16,7 @@ struct Document {
   // The first `prompt_length` tokens are context: the loss does not count their
   // prediction. 0 for plain text.
   std::int32_t prompt_length = 0;
-  // Where it came from, 1-based.
+  // Where it came from, 1-based: its line, or the row of a .txt.
   std::int64_t line = 1;
 
   bool operator==(const Document&) const = default;
@@ -42,8 +44,12 @@ struct DatasetOptions {
 //           begins with the last token of the row before, so that each token
 //           is predicted once and none is lost. With max_seq_length 0 it is
 //           one document.
-// Malformed JSON, a wrong type or an unknown shape is an InputError with file
-// and line; so is a file without documents.
+// Prompt and completion are encoded apart (special tokens with the prompt), so
+// that the boundary lies between two tokens. Other keys are ignored.
+// Malformed JSON, a wrong type, an unknown shape or chat data ("messages") is
+// an InputError with file and line; so is a file without documents, a document
+// without a token to predict (they are counted, the first one is named), and
+// mask_prompt where there is no prompt.
 Dataset read_dataset(
     const std::filesystem::path& file,
     const Tokenizer& tokenizer,
@@ -59,9 +65,7 @@ std::filesystem::path find_split(
 // The order of `count` documents in an epoch: a permutation that depends on
 // count, seed and epoch alone, the same on every machine.
 std::vector<std::size_t> epoch_order(
-    std::size_t count,
-    std::uint64_t seed,
-    std::uint64_t epoch);
+    std::size_t count, std::uint64_t seed, std::uint64_t epoch);
 
 // One row of tokens per document, padded on the right with `pad_id` to the
 // longest of the batch. Everything is row-major [rows, columns].

@@ -25,14 +25,13 @@ class Tokenizer {
  public:
   static Tokenizer load(const std::filesystem::path& file);
 
-  // `add_special_tokens` applies the post-processor (Llama's <s> in front, say).
-  // Added tokens that stand in the text are recognised either way.
+  // `add_special_tokens` applies the post-processor (Llama's <s> in front,
+  // say). Added tokens that stand in the text are recognised either way.
   TokenIds encode(std::string_view text, bool add_special_tokens = true) const;
 
   // Always well-formed UTF-8.
   std::string decode(
-      std::span<const std::int32_t> ids,
-      bool skip_special_tokens = true) const;
+      std::span<const std::int32_t> ids, bool skip_special_tokens = true) const;
 
   std::optional<std::int32_t> id_of(std::string_view token) const;
 
@@ -42,23 +41,31 @@ class Tokenizer {
   struct State;
 
  private:
+  friend class StreamDecoder;
   explicit Tokenizer(std::shared_ptr<const State> state);
   std::shared_ptr<const State> state_;
 };
 
 // Decodes a stream of ids piece by piece. A piece is held back until its
 // characters are whole, so that the pieces joined are what decode() gives for
-// all ids at once.
+// all ids at once. The work and the memory of a push do not grow with what came
+// before (unless the decoder of tokenizer.json ends in a step that needs the
+// whole text, which then comes with flush()).
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer);
+  StreamDecoder(StreamDecoder&&) noexcept;
+  StreamDecoder& operator=(StreamDecoder&&) noexcept;
+  ~StreamDecoder();
+
   std::string push(std::int32_t id);
+
+  // What was held back. The next push begins a new text.
   std::string flush();
 
  private:
-  Tokenizer tokenizer_;
-  TokenIds ids_;
-  std::size_t printed_ = 0;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 } // namespace tessera

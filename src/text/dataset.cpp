@@ -1,0 +1,341 @@
+#include "tessera/dataset.h"
+
+#include <algorithm>
+#include <fstream>
+#include <numeric>
+#include <random>
+
+#include "tessera/error.h"
+#include "text/json.h"
+
+namespace tessera {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
+struct Place {
+  std::string file;
+  std::int64_t line;
+
+  std::string name() const {
+    return fmt::format("{}:{}", file, line);
+  }
+};
+
+std::string string_at(const json& object, const char* key, const Place& place) {
+  const auto& value = object.at(key);
+  if (!value.is_string()) {
+    reject(
+        "dataset",
+        "expected a string at \"{}\"; got {} ({})",
+        key,
+        value.type_name(),
+        place.name());
+  }
+  return value.get<std::string>();
+}
+
+void append_eos(TokenIds& tokens, std::optional<std::int32_t> eos) {
+  if (eos && (tokens.empty() || tokens.back() != *eos)) {
+    tokens.push_back(*eos);
+  }
+}
+
+void check_shape(const json& object, bool mask_prompt, const Place& place) {
+  if (!object.is_object()) {
+    reject(
+        "dataset",
+        "expected an object; got {} ({})",
+        object.type_name(),
+        place.name());
+  }
+  bool has_text = object.contains("text");
+  bool has_prompt = object.contains("prompt");
+  bool has_completion = object.contains("completion");
+  if (!has_text && !has_prompt && object.contains("messages")) {
+    reject(
+        "dataset",
+        "expected \"text\", or \"prompt\" and \"completion\"; got "
+        "\"messages\", "
+        "chat data that is not supported yet ({})",
+        place.name());
+  }
+  if (has_prompt != has_completion || has_text == has_prompt) {
+    std::string got;
+    for (auto* key : {"text", "prompt", "completion"}) {
+      if (object.contains(key)) {
+        got += fmt::format("{}\"{}\"", got.empty() ? "" : ", ", key);
+      }
+    }
+    reject(
+        "dataset",
+        "expected either \"text\", or \"prompt\" and \"completion\"; got {} "
+        "({})",
+        got.empty() ? "none of them" : got,
+        place.name());
+  }
+  if (mask_prompt && has_text) {
+    reject(
+        "dataset",
+        "expected \"prompt\" and \"completion\" with --mask-prompt; got "
+        "\"text\" ({})",
+        place.name());
+  }
+}
+
+Document read_document(
+    const json& object,
+    const Tokenizer& tokenizer,
+    const DatasetOptions& options,
+    const Place& place) {
+  check_shape(object, options.mask_prompt, place);
+  Document document;
+  document.line = place.line;
+  if (object.contains("text")) {
+    document.tokens = tokenizer.encode(string_at(object, "text", place));
+  } else {
+    document.tokens = tokenizer.encode(string_at(object, "prompt", place));
+    if (options.mask_prompt) {
+      document.prompt_length =
+          static_cast<std::int32_t>(document.tokens.size());
+    }
+    auto completion =
+        tokenizer.encode(string_at(object, "completion", place), false);
+    document.tokens.insert(
+        document.tokens.end(), completion.begin(), completion.end());
+  }
+  append_eos(document.tokens, options.eos_id);
+  return document;
+}
+
+std::vector<Document> read_jsonl(
+    const std::filesystem::path& file,
+    const Tokenizer& tokenizer,
+    const DatasetOptions& options) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in || std::filesystem::is_directory(file)) {
+    reject("dataset", "expected a readable file; got {}", file.string());
+  }
+  std::vector<Document> documents;
+  Place place{file.string(), 0};
+  for (std::string line; std::getline(in, line);) {
+    ++place.line;
+    std::string_view text = line;
+    if (place.line == 1 && text.starts_with(byte_order_mark)) {
+      text.remove_prefix(byte_order_mark.size());
+    }
+    if (text.find_first_not_of(" \t\r") == text.npos) {
+      continue;
+    }
+    auto object = text::parse_json("dataset", text, place.file, place.line);
+    documents.push_back(read_document(object, tokenizer, options, place));
+  }
+  if (in.bad()) {
+    reject("dataset", "expected a readable file; got {}", place.name());
+  }
+  return documents;
+}
+
+std::vector<Document> read_txt(
+    const std::filesystem::path& file,
+    const Tokenizer& tokenizer,
+    const DatasetOptions& options) {
+  if (options.mask_prompt) {
+    reject(
+        "dataset",
+        "expected \"prompt\" and \"completion\" with --mask-prompt; got plain "
+        "text ({})",
+        file.string());
+  }
+  auto content = text::read_file("dataset", file);
+  std::string_view text = content;
+  if (text.starts_with(byte_order_mark)) {
+    text.remove_prefix(byte_order_mark.size());
+  }
+  if (text.empty()) {
+    return {};
+  }
+  auto tokens = tokenizer.encode(text);
+  append_eos(tokens, options.eos_id);
+  auto size = tokens.size();
+  auto row = options.max_seq_length > 0
+      ? static_cast<std::size_t>(options.max_seq_length)
+      : std::max<std::size_t>(size, 2);
+  std::vector<Document> rows;
+  for (std::size_t from = 0; from + 1 < size; from += row - 1) {
+    auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(from);
+    auto count = static_cast<std::ptrdiff_t>(std::min(row, size - from));
+    auto number = static_cast<std::int64_t>(rows.size() + 1);
+    rows.push_back({TokenIds(begin, begin + count), 0, number});
+  }
+  return rows;
+}
+
+void check_lengths(const Dataset& data, std::int32_t limit) {
+  auto length = [](const Document& d) {
+    return d.tokens.size();
+  };
+  auto is_long = [&](const Document& d) {
+    return limit > 0 && length(d) > static_cast<std::size_t>(limit);
+  };
+  const auto& documents = data.documents;
+  auto count = std::count_if(documents.begin(), documents.end(), is_long);
+  if (count > 0) {
+    const auto& longest = *std::max_element(
+        documents.begin(), documents.end(), [&](const auto& a, const auto& b) {
+          return length(a) < length(b);
+        });
+    reject(
+        "dataset",
+        "expected at most {} tokens a document; got {} of {} documents with "
+        "more, the longest of {} ({}:{}); raise --max-seq-length or split them",
+        limit,
+        count,
+        documents.size(),
+        length(longest),
+        data.file.string(),
+        longest.line);
+  }
+}
+
+void check_targets(const Dataset& data) {
+  auto is_void = [](const Document& d) {
+    auto context = static_cast<std::size_t>(std::max(d.prompt_length, 1));
+    return d.tokens.size() <= context;
+  };
+  const auto& documents = data.documents;
+  auto first = std::find_if(documents.begin(), documents.end(), is_void);
+  if (first != documents.end()) {
+    reject(
+        "dataset",
+        "expected a token to predict in every document; got {} of {} documents "
+        "without, the first at {}:{}",
+        std::count_if(first, documents.end(), is_void),
+        documents.size(),
+        data.file.string(),
+        first->line);
+  }
+}
+
+} // namespace
+
+Dataset read_dataset(
+    const std::filesystem::path& file,
+    const Tokenizer& tokenizer,
+    const DatasetOptions& options) {
+  if (options.max_seq_length < 0 || options.max_seq_length == 1) {
+    reject(
+        "dataset",
+        "expected --max-seq-length of 2 or more, or 0 for any; got {}",
+        options.max_seq_length);
+  }
+  auto kind = file.extension();
+  if (kind != ".jsonl" && kind != ".txt") {
+    reject("dataset", "expected a .jsonl or .txt file; got {}", file.string());
+  }
+  Dataset data{file, {}};
+  data.documents = kind == ".txt" ? read_txt(file, tokenizer, options)
+                                  : read_jsonl(file, tokenizer, options);
+  if (data.documents.empty()) {
+    reject(
+        "dataset",
+        "expected at least one document; got none ({})",
+        file.string());
+  }
+  check_lengths(data, options.max_seq_length);
+  check_targets(data);
+  return data;
+}
+
+std::filesystem::path find_split(
+    const std::filesystem::path& folder,
+    const std::string& split,
+    bool required) {
+  std::vector<std::filesystem::path> found;
+  for (auto* kind : {".jsonl", ".txt"}) {
+    if (auto file = folder / (split + kind); std::filesystem::exists(file)) {
+      found.push_back(file);
+    }
+  }
+  if (found.size() == 2 || (found.empty() && required)) {
+    reject(
+        "dataset",
+        "expected {0}.jsonl or {0}.txt; got {1} ({2})",
+        split,
+        found.empty() ? "neither" : "both",
+        folder.string());
+  }
+  return found.empty() ? std::filesystem::path() : found.front();
+}
+
+// Fisher-Yates (Knuth, The Art of Computer Programming 2, section 3.4.2) on
+// generators whose output the standard fixes; std::shuffle's it does not.
+std::vector<std::size_t> epoch_order(
+    std::size_t count, std::uint64_t seed, std::uint64_t epoch) {
+  auto low = [](std::uint64_t x) {
+    return static_cast<std::uint32_t>(x);
+  };
+  auto high = [](std::uint64_t x) {
+    return static_cast<std::uint32_t>(x >> 32);
+  };
+  std::seed_seq mixed{low(seed), high(seed), low(epoch), high(epoch)};
+  std::mt19937_64 generator(mixed);
+  auto below = [&](std::uint64_t bound) {
+    // Draws from the last, incomplete multiple of `bound` would be biased.
+    auto excess = (std::mt19937_64::max() % bound + 1) % bound;
+    for (;;) {
+      auto draw = generator();
+      if (draw <= std::mt19937_64::max() - excess) {
+        return draw % bound;
+      }
+    }
+  };
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  for (auto i = count; i > 1; --i) {
+    std::swap(order[i - 1], order[below(i)]);
+  }
+  return order;
+}
+
+Batch make_batch(
+    const Dataset& data,
+    std::span<const std::size_t> documents,
+    std::int32_t pad_id) {
+  std::size_t columns = 0;
+  for (auto index : documents) {
+    if (index >= data.documents.size()) {
+      reject(
+          "make_batch",
+          "expected documents below {}; got {}",
+          data.documents.size(),
+          index);
+    }
+    auto length = data.documents[index].tokens.size();
+    columns = std::max(columns, length > 0 ? length - 1 : 0);
+  }
+  Batch batch;
+  batch.rows = static_cast<std::int32_t>(documents.size());
+  batch.columns = static_cast<std::int32_t>(columns);
+  auto cells = documents.size() * columns;
+  batch.inputs.assign(cells, pad_id);
+  batch.targets.assign(cells, pad_id);
+  batch.weights.assign(cells, 0.0f);
+  for (std::size_t row = 0; row < documents.size(); ++row) {
+    const auto& document = data.documents[documents[row]];
+    for (std::size_t t = 0; t + 1 < document.tokens.size(); ++t) {
+      auto cell = row * columns + t;
+      bool counts = t + 1 >= static_cast<std::size_t>(document.prompt_length);
+      batch.inputs[cell] = document.tokens[t];
+      batch.targets[cell] = document.tokens[t + 1];
+      batch.weights[cell] = counts ? 1.0f : 0.0f;
+      batch.target_count += counts;
+    }
+  }
+  return batch;
+}
+
+} // namespace tessera
