@@ -145,7 +145,11 @@ void read_sizes(ConfigFields& fields, ModelConfig& config) {
 
   const int heads = fields.size("num_attention_heads", config.hidden_size);
   config.num_attention_heads = heads;
-  config.num_key_value_heads = fields.size("num_key_value_heads", heads, heads);
+  // transformers takes 32 for a Qwen2 that does not say: better to be told.
+  config.num_key_value_heads = fields.size(
+      "num_key_value_heads",
+      heads,
+      llama ? std::optional(heads) : std::nullopt);
   if (heads % config.num_key_value_heads != 0) {
     fields.refuse(
         "num_key_value_heads",

@@ -138,6 +138,11 @@ TEST(Config, WritesNumbersAsTheyAreWritten) {
   EXPECT_EQ(json["torch_dtype"], "float16");
 }
 
+TEST(Config, Qwen2MustTellItsKeyHeads) {
+  const auto json = with(qwen2_5_half_b, R"({"num_key_value_heads": null})");
+  expect_rejected([&] { parse(json); }, "num_key_value_heads");
+}
+
 struct Refusal {
   std::string patch; // of the base
   std::string part;  // of the message
