@@ -41,7 +41,8 @@ struct AttentionOutput {
 // not grow with Nq * Nk, in the backward pass either.
 //
 // Works under mx::grad, vmap, compile and checkpoint; a second derivative
-// throws. Throws InputError where shapes, dtypes or options do not fit.
+// throws. Throws InputError where shapes, dtypes or options do not fit. Where the
+// stream is not the CPU's, `automatic` is MLX's own op, with its memory.
 //
 // Method: Dao, "FlashAttention-2" (2023), sections 3.1 (forward) and 3.2
 // (backward).
@@ -52,7 +53,8 @@ mx::array attention(
     const AttentionOptions& options = {},
     mx::StreamOrDevice s = {});
 
-// The same, with L.
+// The same, with L. MLX's op returns none: `automatic` takes ours, and `mlx` is
+// refused.
 AttentionOutput attention_with_logsumexp(
     const mx::array& Q,
     const mx::array& K,

@@ -82,11 +82,34 @@ TEST(Choice, SaysWhyEachIsTaken) {
     return explain_attention(x.Q, x.K, x.V, options);
   };
   EXPECT_EQ(explain().name, "tessera/cpu");
-  EXPECT_NE(explain().reason.find("slower"), std::string::npos);
+  EXPECT_NE(
+      explain().reason.find("measured faster than MLX"), std::string::npos);
   options.implementation = Implementation::tessera;
   EXPECT_EQ(explain().name, "tessera/cpu");
   options.implementation = Implementation::mlx;
   EXPECT_EQ(explain().name, "mlx");
+}
+
+TEST(Choice, ASingleFloat32QueryGoesToMlx) {
+  const auto one = make_problem(2, 4, 2, 1, 12, 8, 16, true);
+  const auto x = make(one);
+  AttentionOptions options;
+  options.causal = true;
+  EXPECT_EQ(explain_attention(x.Q, x.K, x.V, options).name, "mlx");
+  const auto half = make(one, mx::bfloat16);
+  EXPECT_EQ(
+      explain_attention(half.Q, half.K, half.V, options).name, "tessera/cpu");
+  // The logsumexp is ours alone; both give one O.
+  const auto out = attention_with_logsumexp(x.Q, x.K, x.V, options);
+  const auto expected =
+      expect_of(one, x, mx::zeros({2, 4, 1, 16}), mx::zeros({2, 4, 1}));
+  EXPECT_EQ(difference(expected, values_of(out.O), &Outputs::O), "");
+  EXPECT_EQ(
+      difference(
+          expected, values_of(attention(x.Q, x.K, x.V, options)), &Outputs::O),
+      "");
+  options.block_size = 32;
+  EXPECT_EQ(explain_attention(x.Q, x.K, x.V, options).name, "tessera/cpu");
 }
 
 TEST(Choice, SaysWhereMlxDiffers) {
