@@ -189,11 +189,46 @@ void check_present(
   }
 }
 
+void check_known(
+    const std::map<std::string, mx::Shape>& shapes,
+    const Locations& locations) {
+  for (const auto& [name, located] : locations) {
+    if (!shapes.contains(name) && !is_ignored(name)) {
+      reject(
+          op,
+          "expected only the tensors that config.json asks for in {}; got {}",
+          located.file.string(),
+          name);
+    }
+  }
+}
+
 mx::array converted(const mx::array& array, mx::Dtype dtype) {
   auto result = mx::astype(array, dtype);
   // One tensor at a time, so that never more than one stands there twice.
   result.eval();
   return result;
+}
+
+Parameters read_all(
+    const std::map<std::string, mx::Shape>& shapes,
+    const Locations& locations,
+    mx::Dtype dtype) {
+  std::set<fs::path> files;
+  for (const auto& [name, located] : locations) {
+    files.insert(located.file);
+  }
+  Parameters parameters;
+  for (const auto& file : files) {
+    auto arrays = read_safetensors(file);
+    while (!arrays.empty()) {
+      const auto node = arrays.extract(arrays.begin());
+      if (shapes.contains(node.key())) {
+        parameters.emplace(node.key(), converted(node.mapped(), dtype));
+      }
+    }
+  }
+  return parameters;
 }
 
 } // namespace
@@ -209,28 +244,9 @@ Parameters load_parameters(
     shapes[head] = shapes[embedding];
   }
   check_present(shapes, locations, folder);
+  check_known(shapes, locations);
 
-  std::set<fs::path> files;
-  for (const auto& [name, located] : locations) {
-    if (!shapes.contains(name) && !is_ignored(name)) {
-      reject(
-          op,
-          "expected only the tensors that config.json asks for in {}; got {}",
-          located.file.string(),
-          name);
-    }
-    files.insert(located.file);
-  }
-  Parameters parameters;
-  for (const auto& file : files) {
-    auto arrays = read_safetensors(file);
-    while (!arrays.empty()) {
-      const auto node = arrays.extract(arrays.begin());
-      if (shapes.contains(node.key())) {
-        parameters.emplace(node.key(), converted(node.mapped(), dtype));
-      }
-    }
-  }
+  auto parameters = read_all(shapes, locations, dtype);
   if (second_head) {
     auto same = mx::array_equal(parameters.at(head), parameters.at(embedding));
     if (!same.item<bool>()) {

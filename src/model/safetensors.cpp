@@ -61,52 +61,73 @@ std::optional<std::uint64_t> byte_count(
   return bytes;
 }
 
-TensorInfo parse_tensor(
-    const std::string& name,
-    const nlohmann::json& value,
-    std::uint64_t data_size,
-    std::string_view source) {
-  const auto expect = [&](bool holds, std::string_view what) {
-    if (!holds) {
-      reject(op, "expected {} of tensor {} in {}", what, name, source);
+// One tensor of a header.
+class TensorParser {
+ public:
+  TensorParser(
+      const std::string& name,
+      const nlohmann::json& value,
+      std::string_view source)
+      : name_(name), value_(value), source_(source) {}
+
+  TensorInfo parse(std::uint64_t data_size) const {
+    expect(
+        value_.is_object() && value_.size() == 3 && value_.contains("dtype") &&
+            value_.contains("shape") && value_.contains("data_offsets"),
+        "dtype, shape and data_offsets");
+    TensorInfo info;
+    const auto bytes = parse_shape(data_size, info);
+    const auto& offsets = value_["data_offsets"];
+    expect(
+        offsets.is_array() && offsets.size() == 2 && unsigned_of(offsets[0]) &&
+            unsigned_of(offsets[1]),
+        "two data_offsets");
+    info.begin = *unsigned_of(offsets[0]);
+    info.end = *unsigned_of(offsets[1]);
+    expect(
+        info.begin <= info.end && info.end <= data_size,
+        "data_offsets within the file (is it truncated?)");
+    expect(
+        info.end - info.begin == bytes, "as many bytes as its shape asks for");
+    return info;
+  }
+
+ private:
+  // Bytes of the tensor by its dtype and shape.
+  std::uint64_t parse_shape(std::uint64_t data_size, TensorInfo& info) const {
+    const auto& shape = value_["shape"];
+    const auto* dtype = value_["dtype"].is_string()
+        ? find_dtype(value_["dtype"].get_ref<const std::string&>())
+        : nullptr;
+    expect(dtype != nullptr, "dtype F32, F16 or BF16");
+    expect(shape.is_array(), "an array as shape");
+    const auto bytes = byte_count(shape, dtype->dtype.size(), data_size);
+    expect(bytes.has_value(), "a shape that fits the file");
+    info.dtype = dtype->name;
+    for (const auto& item : shape) {
+      info.shape.push_back(item.get<std::int32_t>());
     }
-  };
-  expect(
-      value.is_object() && value.size() == 3 && value.contains("dtype") &&
-          value.contains("shape") && value.contains("data_offsets"),
-      "dtype, shape and data_offsets");
-  expect(value["dtype"].is_string(), "a string as dtype");
-  TensorInfo info;
-  info.dtype = value["dtype"];
-  const auto* dtype = find_dtype(info.dtype);
-  if (dtype == nullptr) {
-    reject(
-        op,
-        "expected dtype F32, F16 or BF16 of tensor {} in {}; got {}",
-        name,
-        source,
-        nlohmann::json(info.dtype).dump());
+    return *bytes;
   }
-  expect(value["shape"].is_array(), "an array as shape");
-  const auto bytes = byte_count(value["shape"], dtype->dtype.size(), data_size);
-  expect(bytes.has_value(), "a shape that fits the file");
-  for (const auto& item : value["shape"]) {
-    info.shape.push_back(item.get<std::int32_t>());
+
+  void expect(bool holds, std::string_view what) const {
+    if (!holds) {
+      const auto got =
+          value_.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+      reject(
+          op,
+          "expected {} of tensor {} in {}; got {}",
+          what,
+          name_,
+          source_,
+          got.size() > 120 ? got.substr(0, 120) + "..." : got);
+    }
   }
-  const auto& offsets = value["data_offsets"];
-  expect(
-      offsets.is_array() && offsets.size() == 2 && unsigned_of(offsets[0]) &&
-          unsigned_of(offsets[1]),
-      "two data_offsets");
-  info.begin = *unsigned_of(offsets[0]);
-  info.end = *unsigned_of(offsets[1]);
-  expect(
-      info.begin <= info.end && info.end <= data_size,
-      "data_offsets within the file (is it truncated?)");
-  expect(
-      info.end - info.begin == *bytes, "as many bytes as its shape asks for");
-  return info;
-}
+
+  const std::string& name_;
+  const nlohmann::json& value_;
+  std::string_view source_;
+};
 
 void check_metadata(const nlohmann::json& metadata, std::string_view source) {
   const bool strings = metadata.is_object() &&
@@ -175,10 +196,12 @@ TensorInfos parse_safetensors_header(
   const std::uint64_t data_size = file_size - sizeof length - length;
   TensorInfos infos;
   for (const auto& [name, value] : json.items()) {
-    if (name == "__metadata__") {
+    if (std::ranges::any_of(name, [](unsigned char c) { return c < ' '; })) {
+      reject(op, "expected names without control characters in {}", source);
+    } else if (name == "__metadata__") {
       check_metadata(value, source);
     } else {
-      infos.emplace(name, parse_tensor(name, value, data_size, source));
+      infos.emplace(name, TensorParser(name, value, source).parse(data_size));
     }
   }
   check_coverage(infos, data_size, source);

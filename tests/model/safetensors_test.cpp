@@ -86,6 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{file_of(R"({"__metadata__":{"a":1}})", 0), "__metadata__"},
         BadHeader{file_of(R"({"__metadata__":[]})", 0), "__metadata__"},
         BadHeader{file_of(R"({"w":[]})", 0), "tensor w"},
+        BadHeader{file_of(R"({"w\nv":[]})", 0), "control characters"},
         BadHeader{file_of(R"({"w":{"dtype":"F32"}})", 0), "tensor w"}));
 
 INSTANTIATE_TEST_SUITE_P(
@@ -94,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         bad_tensor("\"F64\"", "[3]", "[0,24]", "\"F64\""),
         bad_tensor("\"I8\"", "[24]", "[0,24]", "\"I8\""),
-        bad_tensor("5", "[6]", "[0,24]", "dtype of tensor w"),
+        bad_tensor("5", "[6]", "[0,24]", "of tensor w"),
         bad_tensor("\"F32\"", "6", "[0,24]", "array as shape"),
         bad_tensor("\"F32\"", "[-6]", "[0,24]", "shape"),
         bad_tensor("\"F32\"", "[6.0]", "[0,24]", "shape"),
