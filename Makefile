@@ -13,7 +13,7 @@ build: setup
 	@cmake --build --preset release
 
 demo: build
-	@scripts/demo.sh
+	@.venv/bin/python scripts/demo/run.py build/release/tessera demo
 
 test: check-format test-dev test-asan
 

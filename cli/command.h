@@ -1,0 +1,13 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace tessera::cli {
+
+// Each adds its subcommand to the program; the subcommand's callback runs it.
+void add_finetune(CLI::App& program);
+void add_generate(CLI::App& program);
+void add_score(CLI::App& program);
+void add_info(CLI::App& program);
+
+} // namespace tessera::cli

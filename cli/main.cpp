@@ -1,0 +1,57 @@
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "tessera/error.h"
+
+namespace {
+
+constexpr int kInternalFault = 1;
+constexpr int kInputFault = 2;
+
+// One line, whatever the text holds: a terminal and a log both keep it whole.
+int report(int code, std::string_view text) {
+  std::string line(text);
+  while (!line.empty() && line.back() == '\n') {
+    line.pop_back();
+  }
+  for (char& c : line) {
+    c = c == '\n' ? ' ' : c;
+  }
+  fmt::print(stderr, "tessera: {}\n", line);
+  return code;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  CLI::App program{
+      "Fine-tune Llama and Qwen2 models with attention that "
+      "trains in linear memory."};
+  program.name("tessera");
+  program.set_version_flag("--version", TESSERA_VERSION);
+  program.require_subcommand(1);
+  program.fallthrough(false);
+  tessera::cli::add_finetune(program);
+  tessera::cli::add_generate(program);
+  tessera::cli::add_score(program);
+  tessera::cli::add_info(program);
+
+  try {
+    program.parse(argc, argv);
+    return 0;
+  } catch (const CLI::Success& done) { // --help, --version
+    return program.exit(done);
+  } catch (const CLI::ParseError& error) {
+    return report(kInputFault, fmt::format("{} (see --help)", error.what()));
+  } catch (const tessera::cli::Interrupted& stop) {
+    return report(tessera::cli::kInterruptedExit, stop.what());
+  } catch (const tessera::InputError& error) {
+    return report(kInputFault, error.what());
+  } catch (const std::exception& error) {
+    return report(kInternalFault, fmt::format("internal: {}", error.what()));
+  }
+}
