@@ -28,12 +28,10 @@ real-size: setup
 sources = $(shell git ls-files '*.h' '*.cpp')
 
 format: setup
-	@$(CLANG_FORMAT) -i $(sources)
+	@.venv/bin/clang-format -i $(sources)
 
 check-format: setup
-	@$(CLANG_FORMAT) --dry-run --Werror $(sources)
-
-CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
+	@.venv/bin/clang-format --dry-run --Werror $(sources)
 
 clean:
 	rm -rf build

@@ -35,6 +35,12 @@ def peak_gib(*runs):
     return max(row.get("peak_memory_gib", 0.0) for run in runs for row in metrics(run))
 
 
+def flash_attention(tessera):
+    """On, where this machine has kernels for it; elsewhere the best there is."""
+    info = json.loads(subprocess.run([tessera, "info", "--json"], check=True, capture_output=True).stdout)
+    return "on" if info["device"] == "cpu" else "auto"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tessera", type=pathlib.Path)
@@ -45,13 +51,14 @@ def main():
     tessera, out = arguments.tessera, arguments.out
     data, base, lora = out / "data", out / "base", out / "lora"
     start = time.monotonic()
+    attention_flag = ("--use-flash-attention", flash_attention(tessera))
 
     step("data: Python's own standard library", sys.executable, HERE / "make_data.py", data)
 
     step(
         "pretrain a small Llama from scratch on its source",
         tessera, "finetune", "--init", data / "base/config.json", "--data", data / "source",
-        "--adapter-path", base, "--force", "--use-flash-attention",
+        "--adapter-path", base, "--force", *attention_flag,
         "--iters", arguments.pretrain_steps, "--batch-size", 4, "--max-seq-length", 256,
         "--learning-rate", 3e-3, "--lr-schedule", "cosine", "--warmup", 20, "--min-learning-rate", 3e-4,
         "--steps-per-report", 20, "--steps-per-eval", arguments.pretrain_steps, "--val-batches", 8, "--save-every", 0,
@@ -60,7 +67,7 @@ def main():
     step(
         "LoRA fine-tune it: signature -> docstring, held-out modules to evaluate",
         tessera, "finetune", "--model", base / "model", "--data", data / "pairs",
-        "--adapter-path", lora, "--force", "--use-flash-attention", "--mask-prompt",
+        "--adapter-path", lora, "--force", *attention_flag, "--mask-prompt",
         "--lora-rank", 16, "--lora-keys", "all-linear",
         "--iters", arguments.finetune_steps, "--batch-size", 8, "--max-seq-length", 512,
         "--learning-rate", 2e-3, "--lr-schedule", "cosine", "--warmup", 10,
