@@ -21,7 +21,7 @@ void add_attention_flags(
           "Attention: on (also bare) is Tessera's, off is MLX's, auto picks")
       ->expected(0, 1)
       ->check(CLI::IsMember({"", "auto", "on", "off"}))
-      ->type_name("{auto,on,off}");
+      ->option_text("{auto,on,off}");
   command
       .add_option(
           "--flash-block-size",
@@ -45,7 +45,7 @@ void add_dtype_flag(CLI::App& command, std::optional<mx::Dtype>& dtype) {
           [&dtype](const std::string& name) { dtype = kNames.at(name); },
           "Compute type; default float32 on the CPU, bfloat16 elsewhere")
       ->check(CLI::IsMember(kNames))
-      ->type_name("{float32,float16,bfloat16}");
+      ->option_text("{float32,float16,bfloat16}");
 }
 
 void add_model_flags(CLI::App& command, ModelFlags& flags) {
