@@ -14,6 +14,7 @@ namespace tessera::cli {
 namespace {
 
 void add_model_options(CLI::App& command, FinetuneOptions& o) {
+  command.option_defaults()->group("Model");
   command.add_option(
       "--model",
       o.model,
@@ -52,6 +53,7 @@ void add_model_options(CLI::App& command, FinetuneOptions& o) {
 }
 
 void add_lora_options(CLI::App& command, LoraConfig& lora) {
+  command.option_defaults()->group("LoRA");
   command.add_option("--lora-rank", lora.rank, "Rank of A and B")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -67,10 +69,12 @@ void add_lora_options(CLI::App& command, LoraConfig& lora) {
   command
       .add_option("--lora-keys", lora.keys, "Modules to adapt, or all-linear")
       ->delimiter(',')
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->capture_default_str();
 }
 
 void add_data_options(CLI::App& command, FinetuneOptions& o) {
+  command.option_defaults()->group("Data and run folder");
   command.add_option(
       "--data", o.data, "Folder with train, valid and test as .jsonl or .txt");
   command
@@ -93,7 +97,9 @@ void add_data_options(CLI::App& command, FinetuneOptions& o) {
           "Most tokens a document may have")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--seed", o.seed, "")->capture_default_str();
+  command
+      .add_option("--seed", o.seed, "Of data order, fresh weights and dropout")
+      ->capture_default_str();
   command.add_flag(
       "--resume",
       o.resume,
@@ -103,6 +109,7 @@ void add_data_options(CLI::App& command, FinetuneOptions& o) {
 }
 
 void add_schedule_options(CLI::App& command, FinetuneOptions& o) {
+  command.option_defaults()->group("Optimiser");
   using Kind = LearningRateSchedule::Kind;
   add_choice<OptimizerKind>(
       command,
@@ -110,7 +117,7 @@ void add_schedule_options(CLI::App& command, FinetuneOptions& o) {
       o.optimizer,
       {{"adamw", OptimizerKind::adamw}, {"adam", OptimizerKind::adam}},
       "Default adamw");
-  command.add_option("--learning-rate", o.learning_rate, "")
+  command.add_option("--learning-rate", o.learning_rate, "At its highest")
       ->capture_default_str();
   add_choice<Kind>(
       command,
@@ -132,7 +139,7 @@ void add_schedule_options(CLI::App& command, FinetuneOptions& o) {
           o.lr_schedule.final_rate,
           "What the schedule falls to")
       ->capture_default_str();
-  command.add_option("--weight-decay", o.weight_decay, "")
+  command.add_option("--weight-decay", o.weight_decay, "Decoupled; adamw only")
       ->capture_default_str();
   command
       .add_option(
@@ -151,6 +158,7 @@ void add_schedule_options(CLI::App& command, FinetuneOptions& o) {
 }
 
 void add_loop_options(CLI::App& command, FinetuneOptions& o) {
+  command.option_defaults()->group("Loop");
   command.add_option("--iters", o.iters, "Updates")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -159,10 +167,16 @@ void add_loop_options(CLI::App& command, FinetuneOptions& o) {
   command.add_option("--batch-size", o.batch_size, "Documents of a batch")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--steps-per-report", o.steps_per_report, "")
+  command
+      .add_option(
+          "--steps-per-report",
+          o.steps_per_report,
+          "Steps between lines of metrics.jsonl")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--steps-per-eval", o.steps_per_eval, "")
+  command
+      .add_option(
+          "--steps-per-eval", o.steps_per_eval, "Steps between evaluations")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command

@@ -86,7 +86,9 @@ void add_generate(CLI::App& program) {
           "Text to continue; - reads standard input")
       ->required();
   auto& generate = options->generate;
-  command->add_option("--max-tokens", generate.max_tokens, "")
+  command
+      ->add_option(
+          "--max-tokens", generate.max_tokens, "Most tokens to generate")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
@@ -103,7 +105,8 @@ void add_generate(CLI::App& program) {
           "Sample from the smallest set of this probability")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command->add_option("--seed", generate.seed, "")->capture_default_str();
+  command->add_option("--seed", generate.seed, "Of the sampling")
+      ->capture_default_str();
   command->add_flag(
       "--ignore-eos", options->ignore_eos, "Go on past an end token");
   command->callback([options] { run(*options); });

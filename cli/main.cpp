@@ -33,8 +33,9 @@ int main(int argc, char** argv) {
       "trains in linear memory."};
   program.name("tessera");
   program.set_version_flag("--version", TESSERA_VERSION);
-  program.require_subcommand(1);
-  program.fallthrough(false);
+  // A flag given twice means its last value, as in argparse.
+  program.option_defaults()->multi_option_policy(
+      CLI::MultiOptionPolicy::TakeLast);
   tessera::cli::add_finetune(program);
   tessera::cli::add_generate(program);
   tessera::cli::add_score(program);
@@ -42,6 +43,10 @@ int main(int argc, char** argv) {
 
   try {
     program.parse(argc, argv);
+    if (program.get_subcommands().empty()) {
+      tessera::reject(
+          "tessera", "expected a subcommand; got none (see --help)");
+    }
     return 0;
   } catch (const CLI::Success& done) { // --help, --version
     return program.exit(done);
