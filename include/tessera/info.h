@@ -12,7 +12,7 @@ struct SystemInfo {
   std::vector<std::string> backends; // those this MLX was built with
   std::string processor;
   std::string instruction_set; // of Tessera's CPU kernels
-  unsigned threads = 0;
+  int threads = 0;
   double memory_gib = 0.0; // of the machine
   // The library that MLX's float32 matmul lands in, by its file's name, and
   // the kernels it picked where it tells (OpenBLAS does).

@@ -9,7 +9,8 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <thread>
+
+#include "backend/cpu/launch.h"
 
 namespace tessera {
 namespace {
@@ -57,7 +58,9 @@ SystemInfo system_info() {
   info.device = mx::default_device() == mx::Device::gpu ? "gpu" : "cpu";
   info.backends = backends();
   info.processor = processor();
-  info.threads = std::thread::hardware_concurrency();
+  const auto device = cpu::this_device();
+  info.instruction_set = name(device.isa);
+  info.threads = device.threads;
   info.memory_gib = static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
       static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
   info.blas = blas_library();
