@@ -47,9 +47,9 @@ struct DatasetOptions {
 // Prompt and completion are encoded apart (special tokens with the prompt), so
 // that the boundary lies between two tokens. Other keys are ignored.
 // Malformed JSON, a wrong type, an unknown shape or chat data ("messages") is
-// an InputError with file and line; so is a file without documents, a document
-// without a token to predict (they are counted, the first one is named), and
-// mask_prompt where there is no prompt.
+// an InputError with file and line; so is a file without documents, and
+// mask_prompt where there is no prompt. A document without a token to predict
+// is kept: scoring has a line for it, training counts it and leaves it out.
 Dataset read_dataset(
     const std::filesystem::path& file,
     const Tokenizer& tokenizer,

@@ -201,25 +201,6 @@ void check_lengths(const Dataset& data, std::int32_t limit) {
   }
 }
 
-void check_targets(const Dataset& data) {
-  auto is_void = [](const Document& d) {
-    auto context = static_cast<std::size_t>(std::max(d.prompt_length, 1));
-    return d.tokens.size() <= context;
-  };
-  const auto& documents = data.documents;
-  auto first = std::find_if(documents.begin(), documents.end(), is_void);
-  if (first != documents.end()) {
-    reject(
-        "dataset",
-        "expected a token to predict in every document; got {} of {} documents "
-        "without, the first at {}:{}",
-        std::count_if(first, documents.end(), is_void),
-        documents.size(),
-        data.file.string(),
-        first->line);
-  }
-}
-
 } // namespace
 
 Dataset read_dataset(
@@ -246,7 +227,6 @@ Dataset read_dataset(
         file.string());
   }
   check_lengths(data, options.max_seq_length);
-  check_targets(data);
   return data;
 }
 
