@@ -1,9 +1,11 @@
 # make demo   sets up, builds and runs the main job on real text
 # make test   sets up, builds and passes every test
+# make test-tsan   the suites without MLX under the thread sanitizer
+# make sweep  compares attention with the reference on every shape (an hour)
 # make real-size   compares a LoRA step of two real configurations with peft's
 
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test test-dev test-asan test-tsan real-size format check-format clean
+.PHONY: setup build demo test test-dev test-asan test-tsan sweep real-size format check-format clean
 
 setup:
 	@scripts/setup.sh
@@ -17,10 +19,22 @@ demo: build
 
 test: check-format test-dev test-asan
 
-test-dev test-asan test-tsan: test-%: setup
+test-dev test-asan: test-%: setup
 	@cmake --preset $* >/dev/null
 	@cmake --build --preset $*
 	@ctest --preset $*
+
+# The thread sanitizer can judge only what links no MLX, which is not built for
+# it.
+test-tsan: setup
+	@cmake --preset tsan >/dev/null
+	@cmake --build --preset tsan --target test_plan test_cpu test_text
+	@ctest --preset tsan
+
+sweep: setup
+	@cmake --preset dev >/dev/null
+	@cmake --build --preset dev --target test_cpu_nightly
+	@ctest --test-dir build/dev -C nightly -R cpu_nightly --output-on-failure
 
 real-size: setup
 	@scripts/golden/real_size.sh
