@@ -176,7 +176,7 @@ struct FinetuneResult {
 //   report.html     curves and options, one file that needs no network
 //   checkpoints/step-0000100/   weights, optimiser state, position
 //   adapters.safetensors, adapter_config.json   (lora)
-//   model/          config.json, model.safetensors, tokenizer files   (full)
+//   model/          config.json, model.safetensors in `dtype`, tokenizer (full)
 //
 // Loss: mean cross entropy, in float32, over the target tokens of a batch.
 // Deterministic: the same options and files give the same bits, whether the run

@@ -39,7 +39,12 @@ void sync_folder(const fs::path& folder) {
 } // namespace
 
 void write_json(const fs::path& path, const nlohmann::json& json) {
-  write_file(path, [&](std::ostream& out) { out << json.dump(2) << '\n'; });
+  write_file(path, [&](std::ostream& out) { out << text_of(json, 2) << '\n'; });
+}
+
+std::string text_of(const nlohmann::json& json, int indent) {
+  using Handler = nlohmann::json::error_handler_t;
+  return json.dump(indent, ' ', false, Handler::replace);
 }
 
 nlohmann::json read_json(const fs::path& path) {

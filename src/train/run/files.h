@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 
 namespace tessera::train {
@@ -10,6 +11,8 @@ namespace tessera::train {
 // reason and what to do.
 
 void write_json(const std::filesystem::path& path, const nlohmann::json& json);
+// The text of a value; bytes that are not UTF-8, as in a path, become U+FFFD.
+std::string text_of(const nlohmann::json& json, int indent = -1);
 // An object; InputError with file and line where it is malformed.
 nlohmann::json read_json(const std::filesystem::path& path);
 

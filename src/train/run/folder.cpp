@@ -88,6 +88,11 @@ nlohmann::json model_config(const FinetuneOptions& options) {
   return json;
 }
 
+void copy(const fs::path& from, const fs::path& to) {
+  write_file(
+      to, [&](std::ostream& out) { out << read_file(from, "finetune"); });
+}
+
 void copy_tokenizer(const FinetuneOptions& options, const fs::path& to) {
   fs::path from =
       options.init.empty() ? options.model : options.init.parent_path();
@@ -101,14 +106,10 @@ void copy_tokenizer(const FinetuneOptions& options, const fs::path& to) {
         "merges.txt",
         "tokenizer.model"}) {
     if (fs::is_regular_file(from / name)) {
-      fs::copy_file(
-          from / name, to / name, fs::copy_options::overwrite_existing);
+      copy(from / name, to / name);
     }
   }
-  fs::copy_file(
-      options.tokenizer,
-      to / "tokenizer.json",
-      fs::copy_options::overwrite_existing);
+  copy(options.tokenizer, to / "tokenizer.json");
 }
 
 } // namespace

@@ -16,7 +16,7 @@ constexpr std::string_view placeholder = "{{run}}";
 // JSON within <script>: "</script>" in a string must not end it.
 std::string script_safe(const nlohmann::json& json) {
   std::string text;
-  for (char c : json.dump()) {
+  for (char c : text_of(json)) {
     text += c == '<' ? std::string("\\u003c") : std::string(1, c);
   }
   return text;
