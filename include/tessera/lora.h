@@ -44,8 +44,9 @@ std::vector<std::string> lora_modules(
 Parameters init_lora(
     const ModelConfig& model, const LoraConfig& lora, std::uint64_t seed);
 
-// An adapters.safetensors file, float32. A parameter that is missing, unknown or
-// of another shape than the two configs ask for is an InputError that names it.
+// An adapters.safetensors file, float32. A parameter that is missing, unknown
+// or of another shape than the two configs ask for is an InputError that names
+// it.
 Parameters read_lora(
     const std::filesystem::path& file,
     const ModelConfig& model,

@@ -88,7 +88,7 @@ nlohmann::json model_config(const FinetuneOptions& options) {
   return json;
 }
 
-void copy(const fs::path& from, const fs::path& to) {
+void copy_whole(const fs::path& from, const fs::path& to) {
   write_file(
       to, [&](std::ostream& out) { out << read_file(from, "finetune"); });
 }
@@ -106,10 +106,10 @@ void copy_tokenizer(const FinetuneOptions& options, const fs::path& to) {
         "merges.txt",
         "tokenizer.model"}) {
     if (fs::is_regular_file(from / name)) {
-      copy(from / name, to / name);
+      copy_whole(from / name, to / name);
     }
   }
-  copy(options.tokenizer, to / "tokenizer.json");
+  copy_whole(options.tokenizer, to / "tokenizer.json");
 }
 
 } // namespace
