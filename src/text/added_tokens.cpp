@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "text/utf8.h"
-#include "text/word_class.h"
+#include "text/unicode/utf8.h"
+#include "text/unicode/word_class.h"
 
 namespace tessera::text {
 
@@ -149,6 +149,7 @@ void AddedTokens::split(
     const Matcher& matcher, std::string_view text, const Visit& visit) const {
   std::size_t done = 0;
   std::size_t from = 0;
+  std::size_t space_end = 0; // of the run that was stripped last
   auto emit = [&](Segment segment) {
     if (segment.start < segment.stop) {
       visit(segment);
@@ -164,10 +165,15 @@ void AddedTokens::split(
       continue;
     }
     if (token.lstrip) {
-      start = std::max(trailing_space(text.substr(0, start)), done);
+      start = start > done
+          ? done + trailing_space(text.substr(done, start - done))
+          : done;
     }
     if (token.rstrip) {
-      stop += leading_space(text.substr(stop));
+      space_end = std::max(
+          space_end,
+          stop < space_end ? stop : stop + leading_space(text.substr(stop)));
+      stop = space_end;
     }
     emit({done, start, std::nullopt});
     emit({start, stop, id});

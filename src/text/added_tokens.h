@@ -11,7 +11,7 @@
 
 #include "text/bpe.h"
 #include "text/json.h"
-#include "text/normalizer.h"
+#include "text/pipeline/normalizer.h"
 
 namespace tessera::text {
 

@@ -6,7 +6,7 @@
 #include <queue>
 
 #include "tessera/error.h"
-#include "text/utf8.h"
+#include "text/unicode/utf8.h"
 
 namespace tessera::text {
 
@@ -319,7 +319,7 @@ TokenIds Bpe::symbols(std::string_view part) const {
         reject(
             "tokenizer",
             "expected model.unk_token in the vocabulary; got \"{}\"",
-            *unknown_);
+            one_line(*unknown_));
       }
       waiting = *unknown;
     }

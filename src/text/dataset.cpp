@@ -1,7 +1,6 @@
 #include "tessera/dataset.h"
 
 #include <algorithm>
-#include <fstream>
 #include <numeric>
 #include <random>
 
@@ -115,10 +114,7 @@ std::vector<Document> read_jsonl(
     const std::filesystem::path& file,
     const Tokenizer& tokenizer,
     const DatasetOptions& options) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in || std::filesystem::is_directory(file)) {
-    reject("dataset", "expected a readable file; got {}", file.string());
-  }
+  auto in = text::open_file("dataset", file);
   std::vector<Document> documents;
   Place place{file.string(), 0};
   for (std::string line; std::getline(in, line);) {
@@ -234,9 +230,13 @@ std::filesystem::path find_split(
     const std::filesystem::path& folder,
     const std::string& split,
     bool required) {
+  auto is_there = [](const std::filesystem::path& file) {
+    std::error_code ignored;
+    return std::filesystem::exists(file, ignored);
+  };
   std::vector<std::filesystem::path> found;
   for (auto* kind : {".jsonl", ".txt"}) {
-    if (auto file = folder / (split + kind); std::filesystem::exists(file)) {
+    if (auto file = folder / (split + kind); is_there(file)) {
       found.push_back(file);
     }
   }

@@ -16,17 +16,9 @@ using nlohmann::json;
 
 const json null_value;
 
-// Long or unprintable content must not break the one line of an error.
 std::string shown(const json& value) {
-  constexpr std::size_t limit = 40;
   if (value.is_string()) {
-    const auto& text = value.get_ref<const std::string&>();
-    if (text.size() <= limit &&
-        std::none_of(text.begin(), text.end(), [](unsigned char c) {
-          return c < 0x20 || c == 0x7F;
-        })) {
-      return fmt::format("\"{}\"", text);
-    }
+    return fmt::format("\"{}\"", one_line(value.get_ref<const std::string&>()));
   }
   if (value.is_number() || value.is_boolean()) {
     return value.dump();
@@ -36,11 +28,33 @@ std::string shown(const json& value) {
 
 } // namespace
 
-std::string read_file(std::string_view op, const std::filesystem::path& file) {
+std::string one_line(std::string_view text) {
+  constexpr std::size_t most = 120;
+  auto cut = std::min(text.size(), most);
+  while (cut < text.size() && (text[cut] & 0xC0) == 0x80) {
+    --cut;
+  }
+  std::string out(text.substr(0, cut));
+  std::replace_if(
+      out.begin(),
+      out.end(),
+      [](unsigned char c) { return c < 0x20 || c == 0x7F; },
+      '?');
+  return cut < text.size() ? out + "..." : out;
+}
+
+std::ifstream open_file(
+    std::string_view op, const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
-  if (!in || std::filesystem::is_directory(file)) {
+  std::error_code ignored;
+  if (!in || std::filesystem::is_directory(file, ignored)) {
     reject(op, "expected a readable file; got {}", file.string());
   }
+  return in;
+}
+
+std::string read_file(std::string_view op, const std::filesystem::path& file) {
+  auto in = open_file(op, file);
   std::string text(std::istreambuf_iterator<char>(in), {});
   if (in.bad()) {
     reject(op, "expected a readable file; got {}", file.string());
@@ -157,8 +171,8 @@ void JsonField::refuse(std::string_view expected, std::string_view got) const {
       "tokenizer",
       "expected {} at {}; got {} ({})",
       expected,
-      path_.empty() ? "the top level" : path_,
-      got,
+      path_.empty() ? "the top level" : one_line(path_),
+      one_line(got),
       *file_);
 }
 

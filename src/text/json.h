@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -11,8 +12,12 @@
 
 namespace tessera::text {
 
-// Whole file. A file that cannot be read is an InputError of `op`.
+// A file that cannot be read is an InputError of `op`.
+std::ifstream open_file(std::string_view op, const std::filesystem::path& file);
 std::string read_file(std::string_view op, const std::filesystem::path& file);
+
+// `text` fit for the one line of an error: no control characters, not long.
+std::string one_line(std::string_view text);
 
 // A value of tokenizer.json that knows where it stands, so that each complaint
 // can say it: "[tokenizer] expected a string at model.vocab; got a number

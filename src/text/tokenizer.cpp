@@ -4,12 +4,12 @@
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
-#include "text/decoder.h"
 #include "text/json.h"
-#include "text/normalizer.h"
-#include "text/post_processor.h"
-#include "text/pre_tokenizer.h"
-#include "text/utf8.h"
+#include "text/pipeline/decoder.h"
+#include "text/pipeline/normalizer.h"
+#include "text/pipeline/post_processor.h"
+#include "text/pipeline/pre_tokenizer.h"
+#include "text/unicode/utf8.h"
 
 namespace tessera {
 

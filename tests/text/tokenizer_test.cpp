@@ -5,7 +5,7 @@
 #include <random>
 
 #include "text/fixtures.h"
-#include "text/utf8.h"
+#include "text/unicode/utf8.h"
 
 namespace tessera::tests {
 

@@ -1,6 +1,6 @@
-#include "text/post_processor.h"
+#include "text/pipeline/post_processor.h"
 
-#include "text/normalizer.h"
+#include "text/pipeline/normalizer.h"
 
 namespace tessera::text {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "text/json.h"
-#include "text/regex.h"
+#include "text/unicode/regex.h"
 
 namespace tessera::text {
 

@@ -1,10 +1,10 @@
-#include "text/decoder.h"
+#include "text/pipeline/decoder.h"
 
 #include <algorithm>
 #include <optional>
 
-#include "text/byte_level.h"
-#include "text/utf8.h"
+#include "text/pipeline/byte_level.h"
+#include "text/unicode/utf8.h"
 
 namespace tessera::text {
 

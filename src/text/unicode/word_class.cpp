@@ -1,4 +1,4 @@
-#include "text/word_class.h"
+#include "text/unicode/word_class.h"
 
 #include <fmt/format.h>
 

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "text/regex.h"
+#include "text/unicode/regex.h"
 
 namespace tessera::text {
 

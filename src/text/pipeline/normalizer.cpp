@@ -1,4 +1,4 @@
-#include "text/normalizer.h"
+#include "text/pipeline/normalizer.h"
 
 #include <utf8proc.h>
 
@@ -6,8 +6,8 @@
 #include <iterator>
 
 #include "tessera/error.h"
-#include "text/unicode_tables.h"
-#include "text/utf8.h"
+#include "text/unicode/tables.h"
+#include "text/unicode/utf8.h"
 
 namespace tessera::text {
 

@@ -1,11 +1,11 @@
-#include "text/pre_tokenizer.h"
+#include "text/pipeline/pre_tokenizer.h"
 
 #include <map>
 
-#include "text/byte_level.h"
-#include "text/normalizer.h"
-#include "text/utf8.h"
-#include "text/word_class.h"
+#include "text/pipeline/byte_level.h"
+#include "text/pipeline/normalizer.h"
+#include "text/unicode/utf8.h"
+#include "text/unicode/word_class.h"
 
 namespace tessera::text {
 
@@ -96,10 +96,10 @@ void apply(const ByteLevel& step, Piece piece, const PieceSink& sink) {
     }
     sink({letters, word.at_start});
   };
-  if (step.split.empty()) {
-    map(piece);
+  if (step.split) {
+    apply(*step.split, piece, map);
   } else {
-    apply(step.split.front(), piece, map);
+    map(piece);
   }
 }
 
@@ -148,10 +148,10 @@ Split read_digits(const JsonField& field) {
 
 ByteLevel read_byte_level(const JsonField& field) {
   field["trim_offsets"].flag(); // of offsets, which we do not give
-  ByteLevel step{field["add_prefix_space"].flag(), {}};
+  ByteLevel step{field["add_prefix_space"].flag(), std::nullopt};
   if (field["use_regex"].flag_or(true)) {
-    step.split.push_back(
-        {Regex::compile(gpt2_pattern), SplitBehavior::isolated, false});
+    step.split =
+        Split{Regex::compile(gpt2_pattern), SplitBehavior::isolated, false};
   }
   return step;
 }

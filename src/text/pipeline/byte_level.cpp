@@ -1,6 +1,6 @@
-#include "text/byte_level.h"
+#include "text/pipeline/byte_level.h"
 
-#include "text/utf8.h"
+#include "text/unicode/utf8.h"
 
 namespace tessera::text {
 

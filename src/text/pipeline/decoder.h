@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "text/json.h"
-#include "text/normalizer.h"
-#include "text/pre_tokenizer.h"
+#include "text/pipeline/normalizer.h"
+#include "text/pipeline/pre_tokenizer.h"
 
 namespace tessera::text {
 

@@ -5,8 +5,8 @@
 #include <cctype>
 
 #include "tessera/error.h"
-#include "text/regex.h"
-#include "text/unicode_tables.h"
+#include "text/unicode/regex.h"
+#include "text/unicode/tables.h"
 
 namespace tessera::text {
 

@@ -1,4 +1,4 @@
-#include "text/regex.h"
+#include "text/unicode/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "tessera/error.h"
-#include "text/utf8.h"
+#include "text/unicode/utf8.h"
 
 namespace tessera::text {
 

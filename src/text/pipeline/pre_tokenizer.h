@@ -1,13 +1,14 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
 #include "text/json.h"
-#include "text/regex.h"
+#include "text/unicode/regex.h"
 
 namespace tessera::text {
 
@@ -30,7 +31,7 @@ struct Split {
 // GPT-2's own pattern where there is one.
 struct ByteLevel {
   bool add_prefix_space;
-  std::vector<Split> split; // one or none
+  std::optional<Split> split;
 };
 
 // SentencePiece's way: spaces become a visible character, words begin with it.
