@@ -22,10 +22,10 @@ std::string repeated(std::string_view part, std::size_t bytes) {
 // Each of these takes a quadratic tokenizer hours.
 TEST(Hostile, LongRunsAreEncodedWhole) {
   auto texts = {
-      repeated("a", 1'000'000),
-      repeated(" ", 1'000'000) + "x",
-      repeated("\n", 1'000'000),
-      repeated("\u0300\u0316", 1'000'000),
+      repeated("a", 500'000),
+      repeated(" ", 500'000) + "x",
+      repeated("\n", 500'000),
+      repeated("\u0300\u0316", 500'000),
       repeated("\xFF", 300'000),
       repeated("<|", 500'000),
       repeated("<|lstrip|> ", 500'000)};
@@ -43,7 +43,7 @@ TEST(Hostile, LongRunsAreEncodedWhole) {
 }
 
 TEST(Hostile, AMatchNeedsNoStack) {
-  auto text = repeated("ab", 4'000'000);
+  auto text = repeated("ab", 2'000'000);
   std::size_t matched = 0;
   text::Regex::compile("(?:a|b|(?:c|d)*x)+")
       .for_each_match(text, [&](text::Match match) {
@@ -65,7 +65,7 @@ TEST(Hostile, EmptyMatchesGoOn) {
 TEST(Hostile, AStreamOfAnyLengthIsDecoded) {
   for (auto* name : {"qwen2", "llama2", "metaspace_first"}) {
     auto tokenizer = Tokenizer::load(fixture(name) / "tokenizer.json");
-    auto ids = tokenizer.encode(repeated("words \U0001F600 é\n", 1'000'000));
+    auto ids = tokenizer.encode(repeated("words \U0001F600 é\n", 300'000));
     StreamDecoder stream(tokenizer);
     std::string joined;
     for (auto id : ids) {

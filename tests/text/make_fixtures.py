@@ -19,6 +19,7 @@ import sys
 import sysconfig
 
 import tokenizers as tokenizers_package
+import unicode_fixtures
 from tokenizers import (
     AddedToken,
     Regex,
@@ -63,7 +64,7 @@ WORDS = ["naïve", "Straße", "ﬁn", "ſ", "'ſ", "'S", "'LL", "K", "İstanbul"
          "▁", "▁▁x", "<0x41>", "\x00", "\x07\x1b[0m", "\ufffd", "0123456789",
          "don't", "WE'RE", "it’s", "x" * 70]  # fmt: skip
 ADDED = ["<|a|>", "<|a|>b", "<|lstrip|>", "<|rstrip|>", "<|both|>", "word", "two words",
-         "Ünï", "Ü", "<norm>", "<normlr>", "<s>", "</s>", "<unk>"]  # fmt: skip
+         "Ünï", "Ü", "<s>", "</s>", "<unk>", *(f"F{i:02}" for i in range(32))]  # fmt: skip
 
 
 def code_points(rng, count, last):
@@ -80,15 +81,15 @@ def mixed(rng, size):
     parts = []
     for _ in range(size):
         kind = rng.randrange(12)
-        if kind < 4:
+        if kind < 3:
             parts.append(rng.choice(WORDS))
-        elif kind < 6:
+        elif 3 < kind < 6:
             parts.append(rng.choice(SPACES) * rng.choice((1, 1, 1, 2, 3, 9)))
         elif kind == 6:
             parts.append(rng.choice(EMOJI))
         elif kind == 7:
             parts.append("".join(rng.choices(MARKS, k=rng.randint(1, 6))))
-        elif kind == 8:
+        elif kind in (3, 8):
             parts.append(rng.choice(ADDED))
         elif kind == 9:
             last = rng.choice((0x7F, 0x2FF, 0x3000, 0xFFFF, 0x1FFFF, 0x10FFFF))
@@ -141,20 +142,22 @@ def corpus():
 
 
 def added_tokens():
-    """All combinations of flags are there, over the tokenizers of a run."""
+    """Some that overlap, and F00 to F31 with every combination of flags."""
+    flags = ("special", "normalized", "single_word", "lstrip", "rstrip")
     return [
         AddedToken("<|a|>", special=True, normalized=False),
-        AddedToken("<|a|>b", special=False, normalized=False),
+        AddedToken("<|a|>b", normalized=False),
         AddedToken("<|lstrip|>", special=True, normalized=False, lstrip=True),
-        AddedToken("<|rstrip|>", special=False, normalized=False, rstrip=True),
+        AddedToken("<|rstrip|>", normalized=False, rstrip=True),
         AddedToken("<|both|>", special=True, normalized=True, lstrip=True, rstrip=True),
-        AddedToken("word", special=False, normalized=False, single_word=True),
-        AddedToken("two words", special=False, normalized=True, single_word=True, lstrip=True),
-        AddedToken("Ü", special=False, normalized=True),
-        AddedToken("Ünï", special=False, normalized=True, rstrip=True),
-        AddedToken("<norm>", special=False, normalized=True),
-        AddedToken("<normlr>", special=False, normalized=True, single_word=True, rstrip=True, lstrip=True),
-    ]  # fmt: skip
+        AddedToken("word", normalized=False, single_word=True),
+        AddedToken("two words", normalized=True, single_word=True, lstrip=True),
+        AddedToken("Ü", normalized=True),
+        AddedToken("Ünï", normalized=True, rstrip=True),
+    ] + [
+        AddedToken(f"F{i:02}", **{f: bool(i >> k & 1) for k, f in enumerate(flags)})
+        for i in range(32)
+    ]
 
 
 def train(tokenizer, documents, **options):
@@ -178,7 +181,8 @@ def byte_level(name, documents, splits, normalizer=None, **model):
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         special_tokens=["<|endoftext|>"],
     )
-    tokenizer.add_tokens(added_tokens())
+    for token in added_tokens():
+        (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     if name == "llama3":
         tokenizer.post_processor = processors.Sequence(
@@ -193,18 +197,17 @@ def byte_level(name, documents, splits, normalizer=None, **model):
     return tokenizer
 
 
-def sentence_piece(documents, normalizer, pre_tokenizer, decoder, bytes_known=True):
+def sentence_piece(documents, normalizer, pre_tokenizer, decoder, known_bytes=256, fuse=True):
     """Vocabulary and merges as a SentencePiece BPE model converted has them."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     special = ["<unk>", "<s>", "</s>"]
-    if bytes_known:
-        special += [f"<0x{b:02X}>" for b in range(256)]
+    special += [f"<0x{b:02X}>" for b in range(known_bytes)]
     train(tokenizer, documents, vocab_size=3000, special_tokens=special,
           limit_alphabet=600)  # fmt: skip
     state = json.loads(tokenizer.to_str())
-    state["model"]["byte_fallback"] = bytes_known
-    state["model"]["fuse_unk"] = True
+    state["model"]["byte_fallback"] = known_bytes > 0
+    state["model"]["fuse_unk"] = fuse
     state["pre_tokenizer"] = None
     state["added_tokens"] = [
         t for t in state["added_tokens"] if not t["content"].startswith("<0x")
@@ -215,7 +218,8 @@ def sentence_piece(documents, normalizer, pre_tokenizer, decoder, bytes_known=Tr
     if pre_tokenizer:
         tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoder
-    tokenizer.add_tokens(added_tokens())
+    for token in added_tokens():
+        (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A <s> $B:1",
         special_tokens=[("<s>", 1), ("</s>", 2)],
@@ -260,14 +264,20 @@ def tokenizers(documents):
          decoders.Strip(" ", 1, 0)])
     yield "llama2", sentence_piece(documents, llama2, None, fused)
     yield "llama2_unknown", sentence_piece(
-        documents, llama2, None, fused, bytes_known=False)
-    for scheme, whole in (("first", False), ("always", True), ("never", True)):
+        documents, llama2, None, fused, known_bytes=0)
+    # Some bytes only: others become <unk>, and those wait for a known character.
+    for scheme, split_words, known_bytes, fuse in (
+        ("first", False, 256, True),
+        ("always", True, 0, False),
+        ("never", True, 128, True),
+    ):
         yield f"metaspace_{scheme}", sentence_piece(
             documents, None,
-            pre_tokenizers.Metaspace("▁", prepend_scheme=scheme, split=whole),
+            pre_tokenizers.Metaspace("▁", prepend_scheme=scheme, split=split_words),
             decoders.Sequence(
                 [decoders.ByteFallback(),
-                 decoders.Metaspace("▁", prepend_scheme=scheme)]))
+                 decoders.Metaspace("▁", prepend_scheme=scheme)]),
+            known_bytes, fuse)  # fmt: skip
     yield "gemma", sentence_piece(
         documents, replace, pre_tokenizers.Split(" ", "merged_with_previous"),
         decoders.Sequence(
@@ -307,79 +317,10 @@ def expected(tokenizer, documents, step):
     return bytes(out)
 
 
-def sampled(c):
-    """All that Unicode 16 assigns, and some of what it does not."""
-    surrogate = 0xD800 <= c <= 0xDFFF
-    return not surrogate and (c < 0x33000 or 0xE0000 <= c < 0xE0200 or c % 0x80 == 0)
-
-
-SAMPLE = [c for c in range(0x110000) if sampled(c)]
-
-
-def members(splitter):
-    """The code points that a pre-tokenizer removes, as ranges of sampled ones."""
-    found = []
-    inside = False
-    for i in range(0, len(SAMPLE), 8192):
-        chunk = SAMPLE[i : i + 8192]
-        kept = set()
-        for part, _ in splitter.pre_tokenize_str("".join(map(chr, chunk))):
-            kept.update(map(ord, part))
-        for c in chunk:
-            if c in kept:
-                inside = False
-            elif inside:
-                found[-1][1] = c
-            else:
-                found.append([c, c])
-                inside = True
-    return found
-
-
-def words():
-    """Which code points end and begin a word, by a token that is a whole one."""
-    tokenizer = Tokenizer(models.BPE())
-    token = AddedToken("@", single_word=True, normalized=False)
-    tokenizer.add_tokens([token])
-    every = [c for c in SAMPLE if c < 0x33000 and c != ord("@")]
-    after = "".join(f"{chr(c)}@ " for c in every)
-    before = "".join(f" @{chr(c)}" for c in every)
-    found = []
-    for text in (after, before):
-        starts = [a for a, _ in tokenizer.encode(text).offsets]
-        whole = {every[a // 3] for a in starts}
-        found.append([c for c in every if c not in whole])
-    assert found[0] == found[1]
-    return found[0]
-
-
-def classes():
-    names = ["L", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "N", "Nd", "Nl", "No", "P", "S", "Z"]
-    patterns = [r"\p{%s}" % n for n in names] + [r"\s", r"\d", r"\S", r"[^\s\p{L}\p{N}]"]
-    patterns += ["(?i:s)", "(?i:k)", "(?i:t|re|ve|m|ll|d)", "."]
-    return {p: members(pre_tokenizers.Split(Regex(p), "removed")) for p in patterns}
-
-
-def normal_forms():
-    """What the canonical forms make of each code point, alone and among marks."""
-    out = bytearray()
-    rows = []
-    for c in range(0x110000):
-        if 0xD800 <= c <= 0xDFFF or 0xAC20 <= c < 0xD700 or 0x3400 <= c < 0xA000:
-            continue
-        if 0x17000 <= c < 0x18D00 or 0x20000 <= c < 0x2F800 or c > 0x2FA20 and c % 256:
-            continue
-        rows.append(f"a{chr(c)}\u0316\u0345{chr(c)}\u0334")
-    text = "\n".join(rows)
-    for form in (normalizers.NFC(), normalizers.NFD()):
-        put_text(out, text)
-        put_text(out, form.normalize_str(text))
-    return bytes(out)
-
-
 def main(folder):
     # What makes the fixtures what they are; the same again is not made again.
-    origin = f"{tokenizers_package.__version__} {sys.version} {pathlib.Path(__file__).read_text()}"
+    sources = [pathlib.Path(m.__file__).read_text() for m in (unicode_fixtures, sys.modules[__name__])]
+    origin = "\n".join([tokenizers_package.__version__, sys.version, *sources])
     stamp = folder / "stamp"
     if stamp.exists() and stamp.read_text() == origin:
         return
@@ -390,9 +331,12 @@ def main(folder):
     for document in documents:
         packed += struct.pack("<I", len(document)) + document
     (folder / "corpus.bin").write_bytes(packed)
-    (folder / "classes.json").write_text(json.dumps(classes()))
-    (folder / "words.json").write_text(json.dumps(words()))
-    (folder / "normal_forms.bin").write_bytes(normal_forms())
+    (folder / "classes.json").write_text(json.dumps(unicode_fixtures.classes()))
+    (folder / "words.json").write_text(json.dumps(unicode_fixtures.words()))
+    forms = bytearray()
+    for text in unicode_fixtures.normal_forms():
+        put_text(forms, text)
+    (folder / "normal_forms.bin").write_bytes(forms)
     for name, tokenizer in tokenizers(documents):
         (folder / name).mkdir(exist_ok=True)
         tokenizer.save(str(folder / name / "tokenizer.json"))

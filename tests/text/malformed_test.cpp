@@ -86,7 +86,8 @@ TEST(Malformed, ValuesAreRefusedWithTheirPlace) {
   expect_named("/model/merges/1", "a c", "tokens of the vocabulary");
   expect_named("/added_tokens/0/special", nullptr, "added_tokens[0].special");
   expect_named("/added_tokens/0/content", 3, "a string");
-  EXPECT_NE(complaint("{\n \"a\": \n }").find("tokenizer.json:3"), 0u);
+  EXPECT_NE(
+      complaint("{\n \"a\": \n }").find("tokenizer.json:3"), std::string::npos);
   EXPECT_NE(complaint("").find("syntax error"), std::string::npos);
   EXPECT_THROW(Tokenizer::load("no/such/file.json"), InputError);
   EXPECT_THROW(Tokenizer::load(testing::TempDir()), InputError);
@@ -152,7 +153,7 @@ TEST(Malformed, NoMutationIsFatal) {
   };
   auto source = small_tokenizer();
   int refused = 0;
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < 2000; ++round) {
     auto text = source;
     for (auto count = 1 + below(3); count > 0; --count) {
       auto at = below(text.size());
@@ -174,7 +175,7 @@ TEST(Malformed, NoMutationIsFatal) {
     refused += complaint(text) != "";
   }
   EXPECT_GT(refused, 1000);
-  EXPECT_LT(refused, 3000);
+  EXPECT_LT(refused, 2000);
 }
 
 } // namespace tessera::tests
