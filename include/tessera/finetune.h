@@ -113,7 +113,8 @@ struct RunPlan {
   double epochs = 0.0;
   Choice attention;
   std::string dtype;
-  // Whatever the user should know of it, a line each: no validation split, ...
+  // Whatever the user should know of it, a line each: documents without a token
+  // to learn, no validation split, ...
   std::vector<std::string> notes;
 };
 

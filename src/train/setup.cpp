@@ -66,11 +66,12 @@ fs::path source_folder(const FinetuneOptions& options) {
   return options.init.empty() ? options.model : options.init.parent_path();
 }
 
+// Documents that have no token to learn are left out and counted in `notes`.
 Dataset read_split(
     const std::string& split,
     bool required,
     const Tokenizer& tokenizer,
-    const Run& run) {
+    Run& run) {
   const FinetuneOptions& options = run.options;
   fs::path file = find_split(options.data, split, required);
   if (file.empty()) {
@@ -82,6 +83,22 @@ Dataset read_split(
     reading.eos_id = config.eos_token_ids.front();
   }
   Dataset data = read_dataset(file, tokenizer, reading);
+  std::size_t empty = std::erase_if(data.documents, [](const Document& d) {
+    auto context = std::max<std::int32_t>(1, d.prompt_length);
+    return d.tokens.size() <= static_cast<std::size_t>(context);
+  });
+  if (data.documents.empty()) {
+    reject(
+        "finetune",
+        "expected documents with a token to learn in {}; got none",
+        file.string());
+  }
+  if (empty > 0) {
+    run.plan.notes.push_back(fmt::format(
+        "{} documents of {} have no token to learn and are left out",
+        empty,
+        file.string()));
+  }
   for (const Document& document : data.documents) {
     for (std::int32_t id : document.tokens) {
       if (id < 0 || id >= config.vocab_size) {

@@ -241,6 +241,23 @@ TEST_F(Finetune, WithoutValidationSaysSo) {
   EXPECT_NE(recorder.plan.notes[0].find("no valid"), std::string::npos);
 }
 
+TEST_F(Finetune, CountsDocumentsWithoutAToken) {
+  write_text(
+      folder_ / "data/train.jsonl",
+      R"({"text": "some text to learn from"})"
+      "\n"
+      R"({"text": ""})"
+      "\n");
+  auto o = options();
+  o.batch_size = 1;
+  o.iters = 2;
+  Recorder recorder;
+  finetune(o, recorder);
+  EXPECT_EQ(recorder.plan.train_documents, 1u);
+  ASSERT_EQ(recorder.plan.notes.size(), 1u);
+  EXPECT_NE(recorder.plan.notes[0].find("1 documents"), std::string::npos);
+}
+
 TEST_F(Finetune, NonFiniteLossStopsAndKeepsTheCheckpoint) {
   auto o = options();
   o.learning_rate = 1e30;
