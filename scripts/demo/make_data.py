@@ -21,7 +21,7 @@ import sysconfig
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-VOCABULARY = 4096
+VOCABULARY = 1024
 HELD_OUT_ONE_IN = 12
 END = "<|end|>"
 SKIPPED = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "encodings", "turtledemo"}
@@ -31,11 +31,11 @@ MODEL = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "hidden_act": "silu",
-    "hidden_size": 256,
-    "intermediate_size": 688,
+    "hidden_size": 128,
+    "intermediate_size": 352,
     "num_hidden_layers": 4,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
     "vocab_size": VOCABULARY,
     "max_position_embeddings": 1024,
     "rms_norm_eps": 1e-5,
