@@ -45,8 +45,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tessera", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--pretrain-steps", type=int, default=240)
-    parser.add_argument("--finetune-steps", type=int, default=120)
+    parser.add_argument("--pretrain-steps", type=int, default=600)
+    parser.add_argument("--finetune-steps", type=int, default=300)
     arguments = parser.parse_args()
     tessera, out = arguments.tessera, arguments.out
     data, base, lora = out / "data", out / "base", out / "lora"
@@ -59,19 +59,19 @@ def main():
         "pretrain a small Llama from scratch on its source",
         tessera, "finetune", "--init", data / "base/config.json", "--data", data / "source",
         "--adapter-path", base, "--force", *attention_flag,
-        "--iters", arguments.pretrain_steps, "--batch-size", 4, "--max-seq-length", 256,
-        "--learning-rate", 3e-3, "--lr-schedule", "cosine", "--warmup", 20, "--min-learning-rate", 3e-4,
-        "--steps-per-report", 20, "--steps-per-eval", arguments.pretrain_steps, "--val-batches", 8, "--save-every", 0,
+        "--iters", arguments.pretrain_steps, "--batch-size", 8, "--max-seq-length", 129,
+        "--learning-rate", 5e-3, "--lr-schedule", "cosine", "--warmup", 30, "--min-learning-rate", 2e-4,
+        "--steps-per-report", 50, "--steps-per-eval", arguments.pretrain_steps, "--val-batches", 8, "--save-every", 0,
     )
 
     step(
         "LoRA fine-tune it: signature -> docstring, held-out modules to evaluate",
         tessera, "finetune", "--model", base / "model", "--data", data / "pairs",
         "--adapter-path", lora, "--force", *attention_flag, "--mask-prompt",
-        "--lora-rank", 16, "--lora-keys", "all-linear",
-        "--iters", arguments.finetune_steps, "--batch-size", 8, "--max-seq-length", 512,
-        "--learning-rate", 2e-3, "--lr-schedule", "cosine", "--warmup", 10,
-        "--steps-per-report", 20, "--steps-per-eval", arguments.finetune_steps, "--val-batches", -1, "--save-every", 60,
+        "--lora-rank", 16, "--lora-alpha", 32, "--lora-keys", "all-linear",
+        "--iters", arguments.finetune_steps, "--batch-size", 16, "--max-seq-length", 512,
+        "--learning-rate", 3e-3, "--lr-schedule", "cosine", "--warmup", 10,
+        "--steps-per-report", 50, "--steps-per-eval", 100, "--val-batches", -1, "--save-every", 100,
     )
 
     step(
