@@ -117,15 +117,18 @@ TEST_F(DatasetTest, LongDocumentsAreCountedAndNamed) {
   expect_error("a.jsonl", text, "2 or more");
 }
 
-TEST_F(DatasetTest, ADocumentNeedsATokenToPredict) {
+TEST_F(DatasetTest, DocumentsWithoutATokenToPredictAreKept) {
   options.eos_id = std::nullopt;
-  expect_error(
-      "a.jsonl",
-      "{\"text\": \"a\"}\n{\"text\": \"\"}\n{\"text\": \"\"}",
-      "got 2 of 3 documents without, the first at ");
+  auto short_ones = read("a.jsonl", "{\"text\": \"\"}\n{\"text\": \"ab\"}");
+  std::vector<Document> expected = {{{0}, 0, 1}, {{0, 5}, 0, 2}};
+  EXPECT_EQ(short_ones.documents, expected);
   options.mask_prompt = true;
-  expect_error(
-      "a.jsonl", R"({"prompt": "a b", "completion": ""})", "a.jsonl:1");
+  auto masked = read("a.jsonl", R"({"prompt": "a b", "completion": ""})");
+  std::vector<std::size_t> first = {0};
+  EXPECT_EQ(make_batch(masked, first).target_count, 0);
+  auto batch = make_batch(short_ones, first);
+  EXPECT_EQ(batch.columns, 0);
+  EXPECT_EQ(batch.target_count, 0);
 }
 
 TEST_F(DatasetTest, PlainTextIsCutIntoRowsThatOverlapByOne) {
