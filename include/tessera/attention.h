@@ -35,14 +35,14 @@ struct AttentionOutput {
 };
 
 // Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv] -> [B, Hq, Nq, Dv] in
-// Q's dtype; float32, float16 or bfloat16, the same for all three; Hq a multiple
-// of Hkv (query head h reads key head h / (Hq / Hkv), without a copy of K or V).
-// All sums and the softmax are float32. Memory beyond inputs and outputs does
-// not grow with Nq * Nk, in the backward pass either.
+// Q's dtype; float32, float16 or bfloat16, the same for all three; Hq a
+// multiple of Hkv (query head h reads key head h / (Hq / Hkv), without a copy
+// of K or V). All sums and the softmax are float32. Memory beyond inputs and
+// outputs does not grow with Nq * Nk, in the backward pass either.
 //
 // Works under mx::grad, vmap, compile and checkpoint; a second derivative
-// throws. Throws InputError where shapes, dtypes or options do not fit. Where the
-// stream is not the CPU's, `automatic` is MLX's own op, with its memory.
+// throws. Throws InputError where shapes, dtypes or options do not fit. Where
+// the stream is not the CPU's, `automatic` is MLX's own op, with its memory.
 //
 // Method: Dao, "FlashAttention-2" (2023), sections 3.1 (forward) and 3.2
 // (backward).

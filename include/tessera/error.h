@@ -19,21 +19,19 @@ class InputError : public std::invalid_argument {
 // Throws InputError with "[op] " in front of the formatted text.
 template <typename... Args>
 [[noreturn]] void reject(
-    std::string_view op,
-    fmt::format_string<Args...> text,
-    Args&&... args) {
+    std::string_view op, fmt::format_string<Args...> text, Args&&... args) {
   throw InputError(
-      fmt::format("[{}] ", op) + fmt::format(text, std::forward<Args>(args)...));
+      fmt::format("[{}] ", op) +
+      fmt::format(text, std::forward<Args>(args)...));
 }
 
 // Throws std::logic_error: an invariant of ours is broken.
 template <typename... Args>
 [[noreturn]] void fail(
-    std::string_view op,
-    fmt::format_string<Args...> text,
-    Args&&... args) {
+    std::string_view op, fmt::format_string<Args...> text, Args&&... args) {
   throw std::logic_error(
-      fmt::format("[{}] ", op) + fmt::format(text, std::forward<Args>(args)...));
+      fmt::format("[{}] ", op) +
+      fmt::format(text, std::forward<Args>(args)...));
 }
 
 } // namespace tessera
