@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,22 @@ const std::map<std::string, std::string> kTables = {
     {"lora_parameters", "lora-"},
     {"lr_schedule", "lr-"},
 };
+
+// Keys of mlx-lm for what there is no flag for. Its own example files have some
+// of them, switched off.
+const std::set<std::string> kUnsupported = {
+    "clear_cache_threshold",
+    "grad_checkpoint",
+    "hf_dataset",
+    "project_name",
+    "report_to",
+    "wandb",
+};
+
+bool is_off(const YAML::Node& node) {
+  return node.IsNull() ||
+      (node.IsScalar() && (node.Scalar() == "false" || node.Scalar() == "0"));
+}
 
 struct Reader {
   CLI::App& command;
@@ -49,6 +66,9 @@ struct Reader {
       const std::string& key,
       const std::string& flag,
       const YAML::Node& node) const {
+    if (kUnsupported.contains(key) && is_off(node)) {
+      return;
+    }
     auto* option = command.get_option_no_throw("--" + flag);
     if (option == nullptr || !option->get_configurable()) {
       reject(

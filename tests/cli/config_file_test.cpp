@@ -82,6 +82,12 @@ TEST_F(ConfigFile, RefusesAnUnknownKeyWithItsLine) {
   EXPECT_NE(text.find(file_.string() + ":2"), std::string::npos) << text;
 }
 
+TEST_F(ConfigFile, TakesUnsupportedKeysOfMlxLmSwitchedOffOnly) {
+  EXPECT_EQ(refusal("grad_checkpoint: false\nwandb: null\n"), "accepted");
+  const auto text = refusal("batch_size: 2\ngrad_checkpoint: true\n");
+  EXPECT_NE(text.find("got grad_checkpoint"), std::string::npos) << text;
+}
+
 TEST_F(ConfigFile, RefusesAWrongValueWithItsLine) {
   const auto text = refusal("\n\nbatch_size: many\n");
   EXPECT_NE(text.find("batch_size"), std::string::npos) << text;
