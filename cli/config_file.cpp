@@ -38,6 +38,7 @@ bool is_off(const YAML::Node& node) {
 struct Reader {
   CLI::App& command;
   std::string file;
+  std::set<const CLI::Option*> given = {};
 
   std::string place(const YAML::Node& node) const {
     return fmt::format("({}:{})", file, node.Mark().line + 1);
@@ -63,9 +64,7 @@ struct Reader {
   }
 
   void set(
-      const std::string& key,
-      const std::string& flag,
-      const YAML::Node& node) const {
+      const std::string& key, const std::string& flag, const YAML::Node& node) {
     if (kUnsupported.contains(key) && is_off(node)) {
       return;
     }
@@ -78,11 +77,27 @@ struct Reader {
           key,
           place(node));
     }
+    if (!given.insert(option).second) {
+      reject(
+          "config",
+          "expected each option once; got {} again {}",
+          key,
+          place(node));
+    }
     if (option->count() > 0 || node.IsNull()) {
       return;
     }
+    const auto items = values(key, node);
+    if (items.empty() || (items.size() > 1 && option->get_expected_max() < 2)) {
+      reject(
+          "config",
+          "expected one value for {}; got a list of {} {}",
+          key,
+          items.size(),
+          place(node));
+    }
     try {
-      option->add_result(values(key, node));
+      option->add_result(items);
       option->run_callback();
     } catch (const CLI::ParseError& error) {
       reject(
@@ -95,7 +110,7 @@ struct Reader {
     }
   }
 
-  void read(const YAML::Node& root, const std::string& prefix) const {
+  void read(const YAML::Node& root, const std::string& prefix) {
     for (const auto& entry : root) {
       const auto key = entry.first.as<std::string>();
       const auto table = kTables.find(key);

@@ -55,7 +55,6 @@ void add_model_options(CLI::App& command, FinetuneOptions& o) {
 void add_lora_options(CLI::App& command, LoraConfig& lora) {
   command.option_defaults()->group("LoRA");
   command.add_option("--lora-rank", lora.rank, "Rank of A and B")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command
       .add_option("--lora-alpha", lora.alpha, "x A B is scaled by alpha / rank")
@@ -95,10 +94,10 @@ void add_data_options(CLI::App& command, FinetuneOptions& o) {
           "--max-seq-length",
           o.max_seq_length,
           "Most tokens a document may have")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command
       .add_option("--seed", o.seed, "Of data order, fresh weights and dropout")
+      ->check(whole_number())
       ->capture_default_str();
   command.add_flag(
       "--resume",
@@ -131,7 +130,6 @@ void add_schedule_options(CLI::App& command, FinetuneOptions& o) {
   command
       .add_option(
           "--warmup,--lr-warmup", o.lr_schedule.warmup, "Steps of warm-up")
-      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       .add_option(
@@ -146,38 +144,30 @@ void add_schedule_options(CLI::App& command, FinetuneOptions& o) {
           "--max-grad-norm",
           o.max_grad_norm,
           "Gradients are scaled down to this norm; 0: never")
-      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       .add_option(
           "--grad-accumulation-steps",
           o.grad_accumulation_steps,
           "Batches of an update")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
 }
 
 void add_loop_options(CLI::App& command, FinetuneOptions& o) {
   command.option_defaults()->group("Loop");
-  command.add_option("--iters", o.iters, "Updates")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command.add_option("--epochs", o.epochs, "In place of --iters")
-      ->check(CLI::PositiveNumber);
+  command.add_option("--iters", o.iters, "Updates")->capture_default_str();
+  command.add_option("--epochs", o.epochs, "In place of --iters");
   command.add_option("--batch-size", o.batch_size, "Documents of a batch")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command
       .add_option(
           "--steps-per-report",
           o.steps_per_report,
           "Steps between lines of metrics.jsonl")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command
       .add_option(
           "--steps-per-eval", o.steps_per_eval, "Steps between evaluations")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command
       .add_option(
@@ -194,14 +184,12 @@ void add_loop_options(CLI::App& command, FinetuneOptions& o) {
   command
       .add_option(
           "--save-every", o.save_every, "Steps between checkpoints; 0: none")
-      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       .add_option(
           "--keep-checkpoints",
           o.keep_checkpoints,
           "The newest so many; 0: all")
-      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
 }
 

@@ -4,6 +4,18 @@
 
 namespace tessera::cli {
 
+CLI::Validator whole_number() {
+  // CLI11 would wrap a sign around, and cut what is too large.
+  return CLI::Validator(
+      [](const std::string& text) {
+        const bool digits = !text.empty() && text.size() <= 18 &&
+            text.find_first_not_of("0123456789") == std::string::npos;
+        return digits ? std::string()
+                      : "expected a whole number below 10^18; got " + text;
+      },
+      "UINT");
+}
+
 void add_attention_flags(
     CLI::App& command, Implementation& implementation, int& block_size) {
   static const std::map<std::string, Implementation> kNames = {
@@ -22,12 +34,10 @@ void add_attention_flags(
       ->expected(0, 1)
       ->check(CLI::IsMember({"", "auto", "on", "off"}))
       ->option_text("{auto,on,off}");
-  command
-      .add_option(
-          "--flash-block-size",
-          block_size,
-          "Rows and columns of an attention tile; 0: planned")
-      ->check(CLI::NonNegativeNumber);
+  command.add_option(
+      "--flash-block-size",
+      block_size,
+      "Rows and columns of an attention tile; 0: planned");
 }
 
 void add_dtype_flag(CLI::App& command, std::optional<mx::Dtype>& dtype) {

@@ -11,6 +11,9 @@
 
 namespace tessera::cli {
 
+// Passes 0, 1, 2, ... as digits only.
+CLI::Validator whole_number();
+
 // What --use-flash-attention and --flash-block-size ask for.
 void add_attention_flags(
     CLI::App& command, Implementation& implementation, int& block_size);

@@ -89,14 +89,14 @@ void add_generate(CLI::App& program) {
   command
       ->add_option(
           "--max-tokens", generate.max_tokens, "Most tokens to generate")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number())
       ->capture_default_str();
   command
       ->add_option(
           "--temp",
           generate.temperature,
           "Sampling temperature; 0 takes the most likely token")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   command
       ->add_option(
@@ -106,6 +106,7 @@ void add_generate(CLI::App& program) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--seed", generate.seed, "Of the sampling")
+      ->check(whole_number())
       ->capture_default_str();
   command->add_flag(
       "--ignore-eos", options->ignore_eos, "Go on past an end token");

@@ -28,8 +28,10 @@ struct Total {
 
 nlohmann::json score_document(
     const LoadedModel& loaded, const Document& document, Total& total) {
-  const auto logprobs =
-      score(loaded.config, loaded.parameters, document.tokens, loaded.forward);
+  const auto logprobs = document.tokens.size() < 2
+      ? std::vector<float>()
+      : score(
+            loaded.config, loaded.parameters, document.tokens, loaded.forward);
   const double sum = std::accumulate(logprobs.begin(), logprobs.end(), 0.0);
   total.loss -= sum;
   total.tokens += static_cast<std::int64_t>(logprobs.size());

@@ -44,12 +44,13 @@ struct DatasetOptions {
 //           begins with the last token of the row before, so that each token
 //           is predicted once and none is lost. With max_seq_length 0 it is
 //           one document.
-// Prompt and completion are encoded apart (special tokens with the prompt), so
-// that the boundary lies between two tokens. Other keys are ignored.
-// Malformed JSON, a wrong type, an unknown shape or chat data ("messages") is
-// an InputError with file and line; so is a file without documents, and
-// mask_prompt where there is no prompt. A document without a token to predict
-// is kept: scoring has a line for it, training counts it and leaves it out.
+// Prompt and completion are encoded as the one text that they make. A token
+// that reaches over the boundary belongs to the completion. Other keys are
+// ignored. Malformed JSON, a wrong type, an unknown shape or chat data
+// ("messages") is an InputError with file and line; so is a file without
+// documents, and mask_prompt where there is no prompt. A document without a
+// token to predict is kept: scoring has a line for it, training counts it and
+// leaves it out.
 Dataset read_dataset(
     const std::filesystem::path& file,
     const Tokenizer& tokenizer,

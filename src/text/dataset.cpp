@@ -85,6 +85,11 @@ void check_shape(const json& object, bool mask_prompt, const Place& place) {
   }
 }
 
+std::int32_t common_prefix(const TokenIds& a, const TokenIds& b) {
+  auto [end, unused] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  return static_cast<std::int32_t>(end - a.begin());
+}
+
 Document read_document(
     const json& object,
     const Tokenizer& tokenizer,
@@ -96,15 +101,13 @@ Document read_document(
   if (object.contains("text")) {
     document.tokens = tokenizer.encode(string_at(object, "text", place));
   } else {
-    document.tokens = tokenizer.encode(string_at(object, "prompt", place));
+    auto prompt = string_at(object, "prompt", place);
+    auto completion = string_at(object, "completion", place);
+    document.tokens = tokenizer.encode(prompt + completion);
     if (options.mask_prompt) {
       document.prompt_length =
-          static_cast<std::int32_t>(document.tokens.size());
+          common_prefix(tokenizer.encode(prompt), document.tokens);
     }
-    auto completion =
-        tokenizer.encode(string_at(object, "completion", place), false);
-    document.tokens.insert(
-        document.tokens.end(), completion.begin(), completion.end());
   }
   append_eos(document.tokens, options.eos_id);
   return document;

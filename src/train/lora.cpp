@@ -50,9 +50,13 @@ bool names(std::string_view key, std::string_view module) {
        module[module.size() - key.size() - 1] == '.');
 }
 
+// Beyond any use; keeps a mistyped rank from asking for all memory.
+constexpr int largest_rank = 16384;
+
 void check(const ModelConfig& model, const LoraConfig& lora) {
-  if (lora.rank < 1) {
-    reject("lora", "expected a rank of at least 1; got {}", lora.rank);
+  if (lora.rank < 1 || lora.rank > largest_rank) {
+    reject(
+        "lora", "expected a rank in 1 .. {}; got {}", largest_rank, lora.rank);
   }
   if (!(lora.dropout >= 0 && lora.dropout < 1)) {
     reject("lora", "expected a dropout in [0, 1); got {}", lora.dropout);
@@ -138,7 +142,9 @@ LoraConfig parse_adapter_config(
     }
     const auto& given = json.at("lora_parameters");
     lora.num_layers = json.value("num_layers", -1);
-    lora.rank = given.at("rank").get<int>();
+    // As a double first: a rank beyond int would wrap around.
+    lora.rank =
+        static_cast<int>(std::clamp(given.at("rank").get<double>(), -1.0, 1e9));
     lora.dropout = given.value("dropout", 0.0);
     lora.keys = given.value("keys", std::vector{std::string(all_linear)});
     if (given.contains("scale")) {

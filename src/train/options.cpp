@@ -98,6 +98,12 @@ void check_options(const FinetuneOptions& options) {
   at_least("epochs", options.epochs.value_or(1), 1);
   at_least("batch_size", options.batch_size, 1);
   at_least("grad_accumulation_steps", options.grad_accumulation_steps, 1);
+  if (options.grad_accumulation_steps > 65536) {
+    reject(
+        "finetune",
+        "expected grad_accumulation_steps at most 65536; got {}",
+        options.grad_accumulation_steps);
+  }
   at_least("max_seq_length", options.max_seq_length, 2);
   at_least("learning_rate", options.learning_rate, 0.0);
   at_least("lr_schedule.warmup", options.lr_schedule.warmup, 0);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tessera/error.h"
 #include "train/options.h"
@@ -217,8 +218,15 @@ void plan_run(Run& run) {
     double updates_per_epoch =
         double(order.batches_per_epoch()) / options.grad_accumulation_steps;
     if (options.epochs) {
-      options.iters =
-          static_cast<int>(std::ceil(*options.epochs * updates_per_epoch));
+      const double updates = std::ceil(*options.epochs * updates_per_epoch);
+      if (updates > std::numeric_limits<int>::max()) {
+        reject(
+            "finetune",
+            "expected epochs of at most 2147483647 updates in all; got {:.0f}; "
+            "lower --epochs",
+            updates);
+      }
+      options.iters = static_cast<int>(updates);
     }
     plan.steps = options.iters;
     plan.epochs = plan.steps / updates_per_epoch;

@@ -94,6 +94,15 @@ TEST_F(ConfigFile, RefusesAWrongValueWithItsLine) {
   EXPECT_NE(text.find(file_.string() + ":3"), std::string::npos) << text;
 }
 
+TEST_F(ConfigFile, RefusesListsOfAnotherLengthAndRepeatedKeys) {
+  EXPECT_NE(refusal("batch_size: []\n").find("list of 0"), std::string::npos);
+  EXPECT_NE(
+      refusal("batch_size: [1, 2]\n").find("list of 2"), std::string::npos);
+  EXPECT_NE(
+      refusal("batch_size: 1\nbatch_size: 2\n").find("again"),
+      std::string::npos);
+}
+
 TEST_F(ConfigFile, RefusesWhatIsNotYaml) {
   EXPECT_NE(refusal("a: [1, 2\n").find("expected YAML"), std::string::npos);
   EXPECT_NE(refusal("just text").find("table"), std::string::npos);

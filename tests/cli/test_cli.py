@@ -163,12 +163,17 @@ class CommandLine(unittest.TestCase):
         self.assertRefused(self.finetune("--iters", 2), self.folder, "--force", "--resume")
         self.assertEqual((self.folder / "metrics.jsonl").read_bytes(), before)
         self.assertEqual(self.finetune("--iters", 3, "--force").returncode, 0)
+        weights = self.model / "model.safetensors"
+        before = weights.read_bytes()
+        done = self.finetune("--iters", 2, "--force", "--fine-tune-type", "full", folder=self.model.parent)
+        self.assertRefused(done, self.model, "--adapter-path")
+        self.assertEqual(weights.read_bytes(), before)
         self.assertEqual(max(losses(self.folder)), 3)
 
     def test_score_lines(self):
         self.assertEqual(self.finetune("--iters", 2).returncode, 0)
         text = self.root / "score.jsonl"
-        texts = [sentence(3), "naïve — 日本語 🙂", "a"]
+        texts = [sentence(3), "naïve — 日本語 🙂", "a", ""]
         write_jsonl(text, [{"text": t} for t in texts])
         done = run("score", "--model", self.model, "--adapter-path", self.folder, "--data", text, "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -177,7 +182,8 @@ class CommandLine(unittest.TestCase):
         for row in rows[:2]:
             self.assertEqual(len(row["logprobs"]), len(row["tokens"]) - 1)
             self.assertAlmostEqual(row["loss"], -sum(row["logprobs"]) / len(row["logprobs"]), places=5)
-        self.assertEqual((rows[2]["logprobs"], rows[2]["loss"]), ([], None))
+        for row in rows[2:]:
+            self.assertEqual((row["logprobs"], row["loss"]), ([], None))
 
     def test_an_adapter_changes_the_score(self):
         done = self.finetune("--iters", 4, "--learning-rate", 1e-2)
@@ -250,11 +256,15 @@ class CommandLine(unittest.TestCase):
             (["finetune", "--iters", "many"], "--iters"),
             (["finetune", "--use-flash-attention", "maybe"], "--use-flash-attention"),
             (["finetune", "--dtype", "int8"], "--dtype"),
+            (["finetune", "--seed", "-1"], "--seed"),
+            (["finetune", "--model", self.model, "--data", self.data, "--lora-rank", "0"], "got 0"),
+            (["finetune", "--model", self.model, "--data", self.data, "--lora-rank", "100000000"], "rank"),
+            (["finetune", "--model", self.model, "--data", self.data, "--epochs", "1000000000"], "--epochs"),
             (["score"], "--model"),
             (["no-such-command"], "no-such-command"),
             ([], "subcommand"),
         ):
-            self.assertRefused(run(*arguments), word)
+            self.assertRefused(run(*arguments, cwd=self.root), word)
         for arguments in (["--help"], ["finetune", "--help"], ["--version"]):
             self.assertEqual(run(*arguments).returncode, 0)
 

@@ -53,13 +53,24 @@ TEST_F(DatasetTest, ReadsTextByLine) {
   EXPECT_EQ(data.file, folder / "train.jsonl");
 }
 
-TEST_F(DatasetTest, ReadsPromptAndCompletionApart) {
-  std::string line = R"({"prompt": "a", "completion": "b"})";
-  std::vector<Document> expected = {{{0, 4, 1, 4, 2, 6}, 0, 1}};
-  EXPECT_EQ(read("a.jsonl", line).documents, expected);
+TEST_F(DatasetTest, PromptAndCompletionMakeOneText) {
+  std::string line = R"({"prompt": "b ", "completion": "b"})";
+  auto whole = read("a.jsonl", R"({"text": "b b"})").documents;
+  EXPECT_EQ(read("a.jsonl", line).documents, whole);
   options.mask_prompt = true;
-  expected[0].prompt_length = 3;
-  EXPECT_EQ(read("a.jsonl", line).documents, expected);
+  auto masked = read("a.jsonl", line).documents;
+  EXPECT_EQ(masked[0].tokens, whole[0].tokens);
+  auto prompt = tokenizer.encode("b ");
+  auto length = static_cast<std::size_t>(masked[0].prompt_length);
+  ASSERT_GT(length, 0u);
+  ASSERT_LT(length, masked[0].tokens.size());
+  EXPECT_TRUE(std::equal(
+      prompt.begin(),
+      prompt.begin() + masked[0].prompt_length,
+      masked[0].tokens.begin()));
+  // The next token is the completion's, or reaches over the boundary.
+  EXPECT_TRUE(
+      length == prompt.size() || prompt[length] != masked[0].tokens[length]);
   expect_error("a.jsonl", R"({"text": "a"})", "--mask-prompt; got \"text\"");
   expect_error("a.txt", "a", "plain text");
 }

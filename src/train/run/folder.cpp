@@ -112,10 +112,33 @@ void copy_tokenizer(const FinetuneOptions& options, const fs::path& to) {
   copy_whole(options.tokenizer, to / "tokenizer.json");
 }
 
+// What --force is about to remove must not be what the run reads.
+void check_inputs_stay(const FinetuneOptions& options) {
+  const auto folder = fs::weakly_canonical(options.adapter_path);
+  for (const fs::path& input :
+       {options.model,
+        options.init,
+        options.tokenizer,
+        options.data,
+        options.resume_adapter_file}) {
+    const auto inside = fs::weakly_canonical(input).lexically_relative(folder);
+    if (!input.empty() && !inside.empty() && *inside.begin() != "..") {
+      reject(
+          "finetune",
+          "expected inputs outside the run folder that --force clears; got {}; "
+          "choose another --adapter-path",
+          input.string());
+    }
+  }
+}
+
 } // namespace
 
 void claim_folder(const FinetuneOptions& options) {
   const fs::path& folder = options.adapter_path;
+  if (options.force) {
+    check_inputs_stay(options);
+  }
   for (const char* name : contents) {
     if (!fs::exists(folder / name) || options.resume) {
       continue;

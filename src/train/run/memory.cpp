@@ -3,22 +3,42 @@
 #include <mlx/mlx.h>
 #include <sys/resource.h>
 
+#include <fstream>
+#include <string>
+
 namespace tessera::train {
 
 namespace mx = mlx::core;
 
-std::int64_t peak_memory() {
-  if (mx::default_device() != mx::Device::cpu) {
-    return static_cast<std::int64_t>(mx::get_peak_memory());
-  }
+namespace {
+
 #ifdef __APPLE__
-  constexpr std::int64_t unit = 1; // bytes
-#else
-  constexpr std::int64_t unit = 1024; // getrusage(2): kilobytes
-#endif
+std::int64_t peak_resident_set() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * unit;
+  return usage.ru_maxrss; // bytes
+}
+#else
+// Not getrusage: there Linux carries the peak of the process that called exec
+// over to this one.
+std::int64_t peak_resident_set() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    std::int64_t kibibytes = 0;
+    if (word == "VmHWM:" && status >> kibibytes) {
+      return kibibytes * 1024;
+    }
+  }
+  return 0;
+}
+#endif
+
+} // namespace
+
+std::int64_t peak_memory() {
+  return mx::default_device() == mx::Device::cpu
+      ? peak_resident_set()
+      : static_cast<std::int64_t>(mx::get_peak_memory());
 }
 
 double peak_memory_gib() {
