@@ -136,9 +136,6 @@ void check_inputs_stay(const FinetuneOptions& options) {
 
 void claim_folder(const FinetuneOptions& options) {
   const fs::path& folder = options.adapter_path;
-  if (options.force) {
-    check_inputs_stay(options);
-  }
   for (const char* name : contents) {
     if (!fs::exists(folder / name) || options.resume) {
       continue;
@@ -159,6 +156,9 @@ void claim_folder(const FinetuneOptions& options) {
           "--force",
           folder.string());
     }
+  }
+  if (options.force) {
+    check_inputs_stay(options);
   }
   make_writable_folder(folder);
 }
