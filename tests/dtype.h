@@ -35,14 +35,24 @@ inline double epsilon(Dtype dtype) {
   return std::ldexp(1.0, 1 - format(dtype).precision);
 }
 
+// The distance from a number to the next larger one; 0 of what is not finite.
+inline double ulp(double x, Dtype dtype) {
+  if (!std::isfinite(x)) {
+    return 0;
+  }
+  const Format f = format(dtype);
+  const int exponent =
+      x == 0 ? f.min_exponent : std::max(std::ilogb(x), f.min_exponent);
+  return std::ldexp(1.0, exponent - f.precision + 1);
+}
+
 // The nearest number of the format, ties to even.
 inline double rounded(double x, Dtype dtype) {
   if (x == 0 || !std::isfinite(x)) {
     return x;
   }
   const Format f = format(dtype);
-  const int exponent = std::max(std::ilogb(x), f.min_exponent);
-  const double unit = std::ldexp(1.0, exponent - f.precision + 1);
+  const double unit = ulp(x, dtype);
   const double y = std::nearbyint(x / unit) * unit;
   return std::abs(y) > f.largest ? std::copysign(INFINITY, x) : y;
 }

@@ -6,25 +6,20 @@
 #include <limits>
 #include <vector>
 
+#include "inputs.h"
+#include "philox.h"
 #include "plan/problem.h"
 
 namespace tessera::test {
 
-using Values = std::vector<double>;
-
-// Row-major, in the shapes of the semantics: Q [B, Hq, Nq, D], dL [B, Hq,
-// Nq]...
-struct Inputs {
-  Values Q, K, V, dO, dL;
-};
-
 struct Outputs {
-  Values O, L, dQ, dK, dV;
+  Values O, L, dQ, dK, dV, dbias, dslopes, dsinks;
 };
 
 // Beside each result, the sum of the absolute terms that it is made of, times
-// one plus the largest |scale * q| . |k| of its row: a relative error of eps in
-// the intermediate values moves the result by about eps * magnitude.
+// one plus the largest sum of absolute terms of a score of its row, |scale * q|
+// . |k| + |bias| + |slope * distance|: a relative error of eps in the
+// intermediate values moves the result by about eps * magnitude.
 struct Reference {
   Outputs value;
   Outputs magnitude;
@@ -35,46 +30,80 @@ struct Reference {
 // intermediate matrix and result; with Real = double and no rounding this is
 // the reference that every implementation is held to.
 //
-// Gradients of a row, from its P: with dP = dO V^T,
+// With P the softmax, Z = P * keep / (1 - p) what dropout leaves of it and O =
+// Z V, the gradients of a row: dZ = dO V^T, dP = dZ * keep / (1 - p),
 //   dS = P * (dP - rowsum(P * dP) + dL),
-// since dO/dS gives the first two terms (softmax) and dL/dS = P the last.
+// since dO/dS gives the first two terms (softmax) and dL/dS = P the last. The
+// sink is one more column of S whose dP is 0. dS is the gradient of the bias,
+// and of the slopes after a product with -distance; the scaled product, before
+// softcap, has dS * (1 - tanh^2).
 template <class Real, class Round>
 class PlainAttention {
  public:
   PlainAttention(
-      const Problem& problem, double scale, const Inputs& inputs, Round round)
+      const Problem& problem,
+      const Scalars& scalars,
+      const Inputs& inputs,
+      Round round)
       : p_(problem),
-        scale_(static_cast<Real>(scale)),
+        x_(scalars),
         in_(inputs),
+        scale_(static_cast<Real>(scalars.scale)),
         round_(round) {}
 
   Reference run() {
-    const auto rows = size(p_.B, p_.Hq, p_.Nq);
-    const auto keys = size(p_.B, p_.Hkv, p_.Nk);
     for (auto* out : {&r_.value, &r_.magnitude}) {
-      out->O.assign(rows * size(p_.Dv), 0);
-      out->L.assign(rows, -std::numeric_limits<double>::infinity());
-      out->dQ.assign(rows * size(p_.D), 0);
-      out->dK.assign(keys * size(p_.D), 0);
-      out->dV.assign(keys * size(p_.Dv), 0);
+      out->O.assign(size(p_.B, p_.Hq, p_.Nq) * size(p_.Dv), 0);
+      out->L.assign(size(p_.B, p_.Hq, p_.Nq), -infinity);
+      out->dQ.assign(in_.Q.size(), 0);
+      out->dK.assign(in_.K.size(), 0);
+      out->dV.assign(in_.V.size(), 0);
+      out->dbias.assign(in_.bias.size(), 0);
+      out->dslopes.assign(in_.slopes.size(), 0);
+      out->dsinks.assign(in_.sinks.size(), 0);
     }
+    dbias_.assign(in_.bias.size(), 0);
+    dslopes_.assign(in_.slopes.size(), 0);
+    dsinks_.assign(in_.sinks.size(), 0);
     for (int b = 0; b < p_.B; ++b) {
       for (int h = 0; h < p_.Hkv; ++h) {
         key_head(b, h);
       }
     }
+    store(dbias_, r_.value.dbias, 0);
+    store(dslopes_, r_.value.dslopes, 0);
+    store(dsinks_, r_.value.dsinks, 0);
     return std::move(r_);
   }
 
  private:
   using Reals = std::vector<Real>;
+  static constexpr double infinity = std::numeric_limits<double>::infinity();
+
+  // A score of the row at hand that is not -inf.
+  struct Score {
+    int j = 0;
+    Real S = 0;     // until the softmax is taken
+    Real P = 0;     // from then on
+    Real keep = 1;  // of dropout: 0 or 1 / (1 - p)
+    Real slope = 1; // of softcap: 1 - tanh^2
+    double slope_terms = 1;
+    double terms = 0; // absolute terms of S
+    Real dP = 0;
+    double dP_terms = 0;
+  };
 
   static std::size_t size(int a, int b = 1, int c = 1) {
     return static_cast<std::size_t>(a) * static_cast<std::size_t>(b) *
         static_cast<std::size_t>(c);
   }
-  bool seen(int i, int j) const {
-    return !p_.causal || j <= i + p_.Nk - p_.Nq;
+  Real rounded(Real x) const {
+    return static_cast<Real>(round_(x));
+  }
+  void store(const Reals& from, Values& to, std::size_t first) const {
+    for (std::size_t e = 0; e < from.size(); ++e) {
+      to[first + e] = round_(from[e]);
+    }
   }
 
   // The queries of every head that reads key head h, which share dK and dV.
@@ -84,114 +113,199 @@ class PlainAttention {
     dV_.assign(size(p_.Nk, p_.Dv), 0);
     for (int g = 0; g < p_.group(); ++g) {
       for (int i = 0; i < p_.Nq; ++i) {
-        row(size(b * p_.Hq + h * p_.group() + g, p_.Nq) + size(i), i);
+        row(b, h * p_.group() + g, i);
       }
     }
-    for (std::size_t e = 0; e < dK_.size(); ++e) {
-      r_.value.dK[k_ * size(p_.D) + e] = round_(dK_[e]);
-    }
-    for (std::size_t e = 0; e < dV_.size(); ++e) {
-      r_.value.dV[k_ * size(p_.Dv) + e] = round_(dV_[e]);
-    }
+    store(dK_, r_.value.dK, k_ * size(p_.D));
+    store(dV_, r_.value.dV, k_ * size(p_.Dv));
   }
 
-  void row(std::size_t q, int i) {
-    S_.assign(size(p_.Nk), -std::numeric_limits<Real>::infinity());
-    Real top = -std::numeric_limits<Real>::infinity();
-    largest_ = 0;
-    for (int j = 0; j < p_.Nk && seen(i, j); ++j) {
-      Real s = 0;
-      double terms = 0;
-      for (int d = 0; d < p_.D; ++d) {
-        const double term = Q(q, d) * K(j, d);
-        s += static_cast<Real>(Q(q, d)) * static_cast<Real>(K(j, d));
-        terms += std::abs(term);
+  void row(int b, int h, int i) {
+    b_ = b;
+    h_ = h;
+    i_ = i;
+    q_ = size(b * p_.Hq + h, p_.Nq) + size(i);
+    scores_.clear();
+    for (int j = 0; j < p_.Nk; ++j) {
+      if (seen(p_, in_, b, h, i, j)) {
+        const Score s = score(j);
+        if (s.S != -infinity) { // else its P and all that follows are 0
+          scores_.push_back(s);
+        }
       }
-      S_[size(j)] = static_cast<Real>(round_(scale_ * s));
-      top = std::max(top, S_[size(j)]);
-      largest_ =
-          std::max(largest_, terms * std::abs(static_cast<double>(scale_)));
     }
-    if (top == -std::numeric_limits<Real>::infinity()) {
-      return; // sees no key: O = 0, L = -inf, no gradient
+    if (!softmax()) {
+      return; // neither key nor sink: O = 0, L = -inf, no gradient
     }
-    Real sum = 0;
-    for (auto& s : S_) {
-      s = std::exp(s - top);
-      sum += s;
+    output();
+    gradients();
+  }
+
+  // s = scale * q.k; s = c * tanh(s / c); s += bias; s -= slope * |i' - j|.
+  Score score(int j) const {
+    Score out;
+    out.j = j;
+    for (int d = 0; d < p_.D; ++d) {
+      out.S += static_cast<Real>(Q(d)) * static_cast<Real>(K(j, d));
+      out.terms += std::abs(x_.scale * Q(d) * K(j, d));
     }
-    for (auto& s : S_) {
-      s = static_cast<Real>(round_(s / sum));
+    out.S = rounded(scale_ * out.S);
+    if (p_.features.softcap) {
+      const Real c = static_cast<Real>(x_.softcap);
+      const Real t = std::tanh(out.S / c);
+      out.S = rounded(c * t);
+      out.slope = 1 - t * t;
+      out.slope_terms = static_cast<double>(1 + t * t);
     }
+    if (p_.features.bias) {
+      const double bias = in_.bias[bias_index(j)];
+      out.S = rounded(out.S + static_cast<Real>(bias));
+      out.terms += std::abs(bias);
+    }
+    if (p_.features.alibi) {
+      const double penalty = in_.slopes[slope_index()] * distance(j);
+      out.S = rounded(out.S - static_cast<Real>(penalty));
+      out.terms += std::abs(penalty);
+    }
+    if (p_.features.dropout) {
+      out.keep = kept(j) ? 1 / (1 - static_cast<Real>(x_.dropout)) : 0;
+    }
+    return out;
+  }
+
+  // L and P of the row; false where it has neither key nor sink.
+  bool softmax() {
+    const Real sink =
+        static_cast<Real>(p_.features.sinks ? in_.sinks[size(h_)] : -infinity);
+    Real top = sink;
+    largest_ = std::isfinite(sink) ? std::abs(static_cast<double>(sink)) : 0;
+    for (const Score& s : scores_) {
+      top = std::max(top, s.S);
+      largest_ = std::max(largest_, s.terms);
+    }
+    if (scores_.empty() && sink == -infinity) {
+      return false;
+    }
+    sink_P_ = std::exp(sink - top);
+    Real sum = sink_P_;
+    for (Score& s : scores_) {
+      s.P = std::exp(s.S - top);
+      sum += s.P;
+    }
+    for (Score& s : scores_) {
+      s.P = rounded(s.P / sum);
+    }
+    sink_P_ = rounded(sink_P_ / sum);
     const double L = static_cast<double>(top + std::log(sum));
-    r_.value.L[q] = L;
-    r_.magnitude.L[q] = std::abs(L) + largest_;
-    output(q);
-    gradients(q);
+    r_.value.L[q_] = L;
+    r_.magnitude.L[q_] = std::abs(L) + largest_;
+    return true;
   }
 
-  void output(std::size_t q) {
+  void output() {
     for (int d = 0; d < p_.Dv; ++d) {
       Real o = 0;
       double terms = 0;
-      for (int j = 0; j < p_.Nk; ++j) {
-        o += S_[size(j)] * static_cast<Real>(V(j, d));
-        terms += std::abs(static_cast<double>(S_[size(j)]) * V(j, d));
+      for (const Score& s : scores_) {
+        const Real Z = rounded(s.P * s.keep);
+        o += Z * static_cast<Real>(V(s.j, d));
+        terms += std::abs(static_cast<double>(Z) * V(s.j, d));
       }
-      r_.value.O[q * size(p_.Dv) + size(d)] = round_(o);
-      r_.magnitude.O[q * size(p_.Dv) + size(d)] = terms * (1 + largest_);
+      r_.value.O[q_ * size(p_.Dv) + size(d)] = round_(o);
+      r_.magnitude.O[q_ * size(p_.Dv) + size(d)] = terms * (1 + largest_);
     }
   }
 
-  void gradients(std::size_t q) {
-    Reals dP(size(p_.Nk));
-    Values dP_terms(size(p_.Nk));
-    Real dot = 0;
-    double dot_terms = std::abs(in_.dL[q]);
-    for (int j = 0; j < p_.Nk; ++j) {
-      Real sum = 0;
-      for (int d = 0; d < p_.Dv; ++d) {
-        sum += static_cast<Real>(dO(q, d)) * static_cast<Real>(V(j, d));
-        dP_terms[size(j)] += std::abs(dO(q, d) * V(j, d));
-      }
-      dP[size(j)] = static_cast<Real>(round_(sum));
-      dot += S_[size(j)] * dP[size(j)];
-      dot_terms += static_cast<double>(S_[size(j)]) * dP_terms[size(j)];
+  void gradients() {
+    Real dot = 0; // rowsum(P * dP)
+    const Real dL = static_cast<Real>(in_.dL[q_]);
+    double dot_terms = std::abs(in_.dL[q_]);
+    for (Score& s : scores_) {
+      probability_gradient(s);
+      dot += s.P * s.dP;
+      dot_terms += static_cast<double>(s.P) * s.dP_terms;
     }
-    const Real dL = static_cast<Real>(in_.dL[q]);
-    Reals dQ(size(p_.D));
-    for (int j = 0; j < p_.Nk; ++j) {
-      const Real P = S_[size(j)];
-      const Real dS = static_cast<Real>(round_(P * (dP[size(j)] - dot + dL)));
-      const double terms = static_cast<double>(P) *
-          (dP_terms[size(j)] + dot_terms) * (1 + largest_);
-      key_gradients(q, j, P, dS, terms);
-      for (int d = 0; d < p_.D; ++d) {
-        dQ[size(d)] += scale_ * dS * static_cast<Real>(K(j, d));
-        r_.magnitude.dQ[q * size(p_.D) + size(d)] +=
-            std::abs(static_cast<double>(scale_) * K(j, d)) * terms;
-      }
+    dQ_.assign(size(p_.D), 0);
+    for (const Score& s : scores_) {
+      const Real dS = rounded(s.P * (s.dP - dot + dL));
+      const double terms =
+          static_cast<double>(s.P) * (s.dP_terms + dot_terms) * (1 + largest_);
+      added_gradients(s.j, dS, terms);
+      product_gradients(s.j, rounded(dS * s.slope), terms * s.slope_terms);
+      value_gradients(s);
     }
-    for (int d = 0; d < p_.D; ++d) {
-      r_.value.dQ[q * size(p_.D) + size(d)] = round_(dQ[size(d)]);
+    store(dQ_, r_.value.dQ, q_ * size(p_.D));
+    if (p_.features.sinks) {
+      dsinks_[size(h_)] += sink_P_ * (dL - dot);
+      r_.magnitude.dsinks[size(h_)] +=
+          static_cast<double>(sink_P_) * dot_terms * (1 + largest_);
     }
   }
 
-  void key_gradients(std::size_t q, int j, Real P, Real dS, double terms) {
-    for (int d = 0; d < p_.D; ++d) {
-      dK_[size(j, p_.D) + size(d)] += scale_ * dS * static_cast<Real>(Q(q, d));
-      r_.magnitude.dK[(k_ + size(j)) * size(p_.D) + size(d)] +=
-          std::abs(static_cast<double>(scale_) * Q(q, d)) * terms;
-    }
+  void probability_gradient(Score& s) const {
     for (int d = 0; d < p_.Dv; ++d) {
-      dV_[size(j, p_.Dv) + size(d)] += P * static_cast<Real>(dO(q, d));
-      r_.magnitude.dV[(k_ + size(j)) * size(p_.Dv) + size(d)] +=
-          std::abs(static_cast<double>(P) * dO(q, d)) * (1 + largest_);
+      s.dP += static_cast<Real>(dO(d)) * static_cast<Real>(V(s.j, d));
+      s.dP_terms += std::abs(dO(d) * V(s.j, d));
+    }
+    s.dP = rounded(rounded(s.dP) * s.keep);
+    s.dP_terms *= static_cast<double>(s.keep);
+  }
+
+  // Of what is added to the product: the bias and the slope.
+  void added_gradients(int j, Real dS, double terms) {
+    if (p_.features.bias) {
+      dbias_[bias_index(j)] += dS;
+      r_.magnitude.dbias[bias_index(j)] += terms;
+    }
+    if (p_.features.alibi) {
+      dslopes_[slope_index()] -= dS * static_cast<Real>(distance(j));
+      r_.magnitude.dslopes[slope_index()] += terms * distance(j);
     }
   }
 
-  double Q(std::size_t q, int d) const {
-    return in_.Q[q * size(p_.D) + size(d)];
+  void product_gradients(int j, Real dS, double terms) {
+    const double scaled_terms = std::abs(x_.scale) * terms;
+    for (int d = 0; d < p_.D; ++d) {
+      dQ_[size(d)] += scale_ * dS * static_cast<Real>(K(j, d));
+      r_.magnitude.dQ[q_ * size(p_.D) + size(d)] +=
+          std::abs(K(j, d)) * scaled_terms;
+      dK_[size(j, p_.D) + size(d)] += scale_ * dS * static_cast<Real>(Q(d));
+      r_.magnitude.dK[(k_ + size(j)) * size(p_.D) + size(d)] +=
+          std::abs(Q(d)) * scaled_terms;
+    }
+  }
+
+  void value_gradients(const Score& s) {
+    const Real Z = rounded(s.P * s.keep);
+    for (int d = 0; d < p_.Dv; ++d) {
+      dV_[size(s.j, p_.Dv) + size(d)] += Z * static_cast<Real>(dO(d));
+      r_.magnitude.dV[(k_ + size(s.j)) * size(p_.Dv) + size(d)] +=
+          std::abs(static_cast<double>(Z) * dO(d)) * (1 + largest_);
+    }
+  }
+
+  // Key = seed, counter (j div 4, i, b * Hq + h, 0), word j mod 4.
+  bool kept(int j) const {
+    const auto word = [](auto x) {
+      return static_cast<std::uint32_t>(x);
+    };
+    const auto random = philox(
+        {word(j / 4), word(i_), word(b_ * p_.Hq + h_), 0},
+        {word(in_.seed), word(in_.seed >> 32)});
+    return random[size(j % 4)] >= std::floor(x_.dropout * 0x1p32);
+  }
+
+  double distance(int j) const {
+    return std::abs(i_ + p_.Nk - p_.Nq - j);
+  }
+  std::size_t bias_index(int j) const {
+    return broadcast_index(in_.bias_shape, {b_, h_, i_, j});
+  }
+  std::size_t slope_index() const {
+    return broadcast_index(in_.slopes_shape, {b_, h_, 0, 0});
+  }
+  double Q(int d) const {
+    return in_.Q[q_ * size(p_.D) + size(d)];
   }
   double K(int j, int d) const {
     return in_.K[(k_ + size(j)) * size(p_.D) + size(d)];
@@ -199,28 +313,37 @@ class PlainAttention {
   double V(int j, int d) const {
     return in_.V[(k_ + size(j)) * size(p_.Dv) + size(d)];
   }
-  double dO(std::size_t q, int d) const {
-    return in_.dO[q * size(p_.Dv) + size(d)];
+  double dO(int d) const {
+    return in_.dO[q_ * size(p_.Dv) + size(d)];
   }
 
   Problem p_;
-  Real scale_;
+  Scalars x_;
   const Inputs& in_;
+  Real scale_;
   Round round_;
   Reference r_;
-  std::size_t k_ = 0;  // first key of the key head at hand
-  Reals S_;            // scores, then P, of the row at hand
-  Reals dK_, dV_;      // of the key head at hand
-  double largest_ = 0; // |scale * q| . |k| of the row at hand
+  Reals dbias_, dslopes_, dsinks_;
+  // Of the key head at hand.
+  std::size_t k_ = 0; // its first key
+  Reals dK_, dV_;
+  // Of the row at hand.
+  int b_ = 0, h_ = 0, i_ = 0;
+  std::size_t q_ = 0; // among all rows
+  std::vector<Score> scores_;
+  Reals dQ_;
+  Real sink_P_ = 0;
+  double largest_ = 0; // absolute terms of a score
 };
 
 // THE reference.
 inline Reference reference(
-    const Problem& problem, double scale, const Inputs& inputs) {
+    const Problem& problem, const Scalars& scalars, const Inputs& inputs) {
   const auto exact = [](double x) {
     return x;
   };
-  return PlainAttention<double, decltype(exact)>(problem, scale, inputs, exact)
+  return PlainAttention<double, decltype(exact)>(
+             problem, scalars, inputs, exact)
       .run();
 }
 

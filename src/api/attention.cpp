@@ -1,12 +1,12 @@
 #include "tessera/attention.h"
 
-#include <cmath>
-#include <memory>
+#include <fmt/format.h>
+
 #include <variant>
 
-#include "api/attention_node.h"
-#include "api/cpu_call.h"
-#include "api/problem.h"
+#include "api/arguments.h"
+#include "api/node/attention_node.h"
+#include "api/node/cpu_call.h"
 #include "tessera/error.h"
 
 namespace tessera {
@@ -18,10 +18,16 @@ constexpr const char* theirs = "mlx";
 
 // Everything that a call is decided by.
 struct Call {
-  Problem problem;
-  AttentionOptions options;
+  Arguments arguments;
+  Implementation implementation;
   mx::Stream stream;
-  AttentionSettings settings;
+
+  const Problem& problem() const {
+    return arguments.problem;
+  }
+  const AttentionSettings& settings() const {
+    return arguments.settings;
+  }
 };
 
 Call make_call(
@@ -30,38 +36,57 @@ Call make_call(
     const mx::array& V,
     const AttentionOptions& options,
     mx::StreamOrDevice s) {
-  const auto problem = problem_of(Pass::forward, Q, K, V, options.causal);
-  const float scale =
-      options.scale.value_or(1.0f / std::sqrt(static_cast<float>(problem.D)));
-  if (!std::isfinite(scale)) {
-    reject("attention", "expected a finite scale; got {}", scale);
-  }
-  if (options.block_size < 0) {
-    reject(
-        "attention",
-        "expected a block size of 0 (the plan's own) or more; got {}",
-        options.block_size);
-  }
+  const auto stream = mx::to_stream(s);
   return {
-      problem,
-      options,
-      mx::to_stream(s),
-      {scale, options.causal, options.block_size}};
+      make_arguments(Q, K, V, options, stream), options.implementation, stream};
 }
 
-// Why the three loops cannot compute a call; empty where they can.
+// Why the loops cannot compute a call; empty where they can.
 std::string why_not_ours(const Call& call) {
   if (call.stream.device != mx::Device::cpu) {
     return "expected a stream of the CPU, where tessera has kernels; got one "
-           "of "
-           "the GPU";
+           "of the GPU";
   }
-  for (const Pass pass : {Pass::forward, Pass::dQ, Pass::dKdV}) {
-    Problem problem = call.problem;
+  for (const Pass pass : {Pass::forward, Pass::backward, Pass::dbias}) {
+    Problem problem = call.problem();
     problem.pass = pass;
-    const auto planned = plan_on_cpu(problem, call.options.block_size);
+    if (pass == Pass::dbias && !problem.features.bias) {
+      continue;
+    }
+    const auto planned = plan_on_cpu(problem, call.settings().block_size);
     if (const auto* refusal = std::get_if<Refusal>(&planned)) {
       return refusal->reason;
+    }
+  }
+  return "";
+}
+
+// The first feature of a call that MLX's op is not given, with the reason;
+// empty where there is none.
+std::string why_not_mlx(const Problem& p) {
+  constexpr const char* none = "which MLX's op does not have";
+  constexpr const char* other =
+      "where MLX's op treats a query that sees no key otherwise";
+  struct Row {
+    bool present;
+    const char* feature;
+    const char* reason;
+  };
+  const Row rows[] = {
+      {p.left != unbounded || p.right != unbounded, "a window", none},
+      {p.features.segments, "segments", none},
+      {p.features.prefix, "a prefix", none},
+      {p.chunk > 0, "a chunk", none},
+      {p.features.mask, "a mask", other},
+      {p.features.bias, "a bias", other},
+      {p.features.alibi, "alibi", none},
+      {p.features.softcap, "a softcap", none},
+      {p.features.sinks, "sinks", "whose gradient MLX's op does not give"},
+      {p.features.dropout, "dropout", none},
+      {p.block_rows > 0, "a block list", none}};
+  for (const auto& [present, feature, reason] : rows) {
+    if (present) {
+      return fmt::format("{}, {}", feature, reason);
     }
   }
   return "";
@@ -83,33 +108,52 @@ bool mlx_is_faster(const Problem& problem) {
   return problem.Nq == 1 && problem.Nk >= 1 && problem.dtype == Dtype::float32;
 }
 
+Choice theirs_as_asked(const Call& call) {
+  const auto beyond = why_not_mlx(call.problem());
+  if (!beyond.empty()) {
+    reject(
+        "attention",
+        "expected implementation tessera with {}; got mlx",
+        beyond);
+  }
+  if (call.settings().block_size != 0) {
+    reject(
+        "attention",
+        "expected no block size with implementation mlx, whose tiles are its "
+        "own; got {}",
+        call.settings().block_size);
+  }
+  return {theirs, "asked for" + mlx_caveat(call.problem())};
+}
+
 Choice choose(const Call& call, bool logsumexp = false) {
-  const auto& options = call.options;
-  if (options.implementation == Implementation::mlx) {
-    if (options.block_size != 0) {
-      reject(
-          "attention",
-          "expected no block size with implementation mlx, whose tiles are its "
-          "own; got {}",
-          options.block_size);
-    }
-    return {theirs, "asked for" + mlx_caveat(call.problem)};
+  if (call.implementation == Implementation::mlx) {
+    return theirs_as_asked(call);
   }
   const auto refusal = why_not_ours(call);
-  const bool asked = options.implementation == Implementation::tessera;
-  if (!refusal.empty() && (asked || options.block_size != 0)) {
-    reject("attention", "{}", refusal);
+  const auto beyond = why_not_mlx(call.problem());
+  const bool asked = call.implementation == Implementation::tessera;
+  const bool tiles = call.settings().block_size != 0;
+  if (!refusal.empty() && (asked || tiles || !beyond.empty())) {
+    reject(
+        "attention",
+        "{}{}",
+        refusal,
+        asked || beyond.empty() ? "" : " (and the call has " + beyond + ")");
   }
   if (asked) {
     return {ours, "asked for"};
   }
   if (!refusal.empty()) {
-    return {theirs, refusal + mlx_caveat(call.problem)};
+    return {theirs, refusal + mlx_caveat(call.problem())};
   }
-  if (options.block_size != 0) {
+  if (tiles) {
     return {ours, "a block size is given, which MLX's op does not take"};
   }
-  if (mlx_is_faster(call.problem) && !logsumexp) {
+  if (!beyond.empty()) {
+    return {ours, "the call has " + beyond};
+  }
+  if (mlx_is_faster(call.problem()) && !logsumexp) {
     return {
         theirs,
         "for a single float32 query MLX's op was measured faster on the CPU"};
@@ -118,18 +162,9 @@ Choice choose(const Call& call, bool logsumexp = false) {
       ours, "measured faster than MLX's op on the CPU, which holds all scores"};
 }
 
-AttentionOutput ours_of(
-    const Call& call,
-    const mx::array& Q,
-    const mx::array& K,
-    const mx::array& V) {
-  const auto primitive =
-      std::make_shared<AttentionForward>(call.stream, call.settings);
-  const auto outputs = mx::array::make_arrays(
-      primitive->output_shapes({Q, K, V}),
-      {Q.dtype(), mx::float32},
-      primitive,
-      {Q, K, V});
+AttentionOutput ours_of(const Call& call) {
+  const AttentionForward node(call.stream, call.settings());
+  const auto outputs = node.apply(call.arguments.inputs);
   return {outputs[0], outputs[1]};
 }
 
@@ -143,13 +178,13 @@ mx::array attention(
     mx::StreamOrDevice s) {
   const auto call = make_call(Q, K, V, options, s);
   if (choose(call).name == ours) {
-    return ours_of(call, Q, K, V).O;
+    return ours_of(call).O;
   }
   return mx::fast::scaled_dot_product_attention(
       Q,
       K,
       V,
-      call.settings.scale,
+      call.settings().numbers.scale,
       options.causal ? "causal" : "",
       {},
       {},
@@ -169,11 +204,10 @@ AttentionOutput attention_with_logsumexp(
     reject(
         "attention",
         "expected implementation tessera with the logsumexp, which MLX's op "
-        "does "
-        "not return; got mlx ({})",
+        "does not return; got mlx ({})",
         choice.reason);
   }
-  return ours_of(call, Q, K, V);
+  return ours_of(call);
 }
 
 Choice explain_attention(

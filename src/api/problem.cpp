@@ -1,20 +1,13 @@
 #include "api/problem.h"
 
 #include <sstream>
-#include <string>
+#include <utility>
 
-#include "kernel/operand.h"
 #include "tessera/error.h"
 
 namespace tessera {
 
 namespace {
-
-std::string text(const mx::array& x) {
-  std::ostringstream out;
-  out << x.dtype() << ' ' << x.shape();
-  return out.str();
-}
 
 void check_each(Operand operand, const mx::array& x) {
   if (x.ndim() != 4) {
@@ -81,6 +74,27 @@ void check(const mx::array& Q, const mx::array& K, const mx::array& V) {
 
 } // namespace
 
+std::vector<Operand> inputs_of(const AttentionSettings& settings) {
+  const Features& f = settings.features;
+  std::vector<Operand> operands = {Operand::Q, Operand::K, Operand::V};
+  const std::pair<bool, Operand> optional[] = {
+      {f.bias, Operand::bias},
+      {f.alibi, Operand::slopes},
+      {f.sinks, Operand::sinks},
+      {f.mask, Operand::mask},
+      {settings.block_rows > 0, Operand::blocks},
+      {f.segments, Operand::segments_q},
+      {f.segments, Operand::segments_k},
+      {f.prefix, Operand::prefix},
+      {f.dropout, Operand::seed}};
+  for (const auto& [present, operand] : optional) {
+    if (present) {
+      operands.push_back(operand);
+    }
+  }
+  return operands;
+}
+
 std::optional<Dtype> dtype_of(mx::Dtype dtype) {
   if (dtype == mx::float32) {
     return Dtype::float32;
@@ -96,10 +110,10 @@ std::optional<Dtype> dtype_of(mx::Dtype dtype) {
 
 Problem problem_of(
     Pass pass,
+    const AttentionSettings& settings,
     const mx::array& Q,
     const mx::array& K,
-    const mx::array& V,
-    bool causal) {
+    const mx::array& V) {
   check(Q, K, V);
   Problem problem;
   problem.pass = pass;
@@ -111,8 +125,26 @@ Problem problem_of(
   problem.Nk = K.shape(2);
   problem.D = Q.shape(3);
   problem.Dv = V.shape(3);
-  problem.causal = causal;
+  problem.causal = settings.causal;
+  problem.left = settings.left;
+  problem.right = settings.right;
+  problem.chunk = settings.chunk;
+  problem.block_rows = settings.block_rows;
+  problem.block_columns = settings.block_columns;
+  problem.features = settings.features;
   return problem;
+}
+
+std::string text(const mx::array& x) {
+  std::ostringstream out;
+  out << x.dtype() << ' ' << x.shape();
+  return out.str();
+}
+
+std::string text(const mx::Shape& shape) {
+  std::ostringstream out;
+  out << shape;
+  return out.str();
 }
 
 } // namespace tessera

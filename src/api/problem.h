@@ -3,12 +3,35 @@
 #include <mlx/mlx.h>
 
 #include <optional>
+#include <string>
+#include <vector>
 
+#include "backend/cpu/task.h"
+#include "kernel/operand.h"
 #include "plan/problem.h"
 
 namespace tessera {
 
 namespace mx = mlx::core;
+
+// All of a call but its arrays: what the nodes of a call share.
+struct AttentionSettings {
+  cpu::Numbers numbers;
+  bool causal = false;
+  int left = unbounded;
+  int right = unbounded;
+  int chunk = 0;
+  int block_rows = 0; // of the block list; 0: none
+  int block_columns = 0;
+  Features features;
+  int block_size = 0; // of a tile; 0: the plan's own
+
+  bool operator==(const AttentionSettings&) const = default;
+};
+
+// What the forward pass reads under these settings, in the order of a node's
+// inputs: Q, K, V, then the features' arrays that are there.
+std::vector<Operand> inputs_of(const AttentionSettings& settings);
 
 // The dtypes that attention takes; nothing for the others.
 std::optional<Dtype> dtype_of(mx::Dtype dtype);
@@ -17,9 +40,13 @@ std::optional<Dtype> dtype_of(mx::Dtype dtype);
 // "attention", where they do not fit together.
 Problem problem_of(
     Pass pass,
+    const AttentionSettings& settings,
     const mx::array& Q,
     const mx::array& K,
-    const mx::array& V,
-    bool causal);
+    const mx::array& V);
+
+// "float32 (2,4,9,8)" and "(2,4,9,8)", for errors.
+std::string text(const mx::array& x);
+std::string text(const mx::Shape& shape);
 
 } // namespace tessera

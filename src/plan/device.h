@@ -5,40 +5,65 @@
 
 namespace tessera {
 
-// Instruction sets that the CPU kernel is compiled for, weakest first.
-enum class Isa { portable, avx2, avx512 };
+// Instruction sets that the CPU kernel is compiled for, weakest first; neon is
+// ARM's, the rest x86's.
+enum class Isa { portable, neon, avx2, avx512, avx512_bf16 };
 
 constexpr std::string_view name(Isa isa) {
-  return isa == Isa::portable ? "portable"
-      : isa == Isa::avx2      ? "avx2"
-                              : "avx512";
+  switch (isa) {
+    case Isa::neon:
+      return "neon";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx512_bf16:
+      return "avx512_bf16";
+    case Isa::portable:
+      break;
+  }
+  return "portable";
 }
 
-// The register tile: `rows` broadcast values against `vectors` vectors of
-// `lanes` floats. `rows` divides `lanes`.
+// The register tiles of the two kinds of product: `rows` broadcast values
+// against `vectors` vectors of `lanes` floats.
 struct RegisterTile {
   int lanes = 0;
-  int rows = 0;
+  int rows = 0; // of a tile of scores
   int vectors = 0;
+  int sum_rows = 0; // of a sum over a tile of scores
+  int sum_vectors = 0;
 
-  constexpr int width() const {
+  // Queries of a panel of scores.
+  constexpr int panel() const {
     return lanes * vectors;
+  }
+  // Features of a panel of a sum, and words of a panel of rows.
+  constexpr int sum_panel() const {
+    return lanes * sum_vectors;
+  }
+  // What keys and queries are counted in, so that no register tile is cut.
+  constexpr int unit() const {
+    return 2 * sum_rows;
   }
   bool operator==(const RegisterTile&) const = default;
 };
 
-// rows * vectors accumulators, `vectors` operands and one broadcast value fill
-// 16 registers, or 32 of AVX-512.
+// Accumulators, operands and one broadcast value fill 16 registers, or 32 of
+// AVX-512 and NEON. `rows` divides unit(), and sum_rows divides panel().
 constexpr RegisterTile register_tile(Isa isa) {
   switch (isa) {
+    case Isa::avx512_bf16:
     case Isa::avx512:
-      return {16, 8, 3};
+      return {16, 8, 3, 12, 2};
+    case Isa::neon:
+      return {4, 8, 3, 12, 2};
     case Isa::avx2:
-      return {8, 4, 3};
+      return {8, 4, 3, 6, 2};
     case Isa::portable:
       break;
   }
-  return {4, 4, 2};
+  return {4, 4, 3, 6, 2};
 }
 
 struct Device {

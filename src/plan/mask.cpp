@@ -1,6 +1,7 @@
 #include "plan/mask.h"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace tessera {
 
@@ -22,6 +23,10 @@ int first_row(const Mask& mask, Predicate reached) {
   return lo;
 }
 
+std::int64_t floor_modulo(std::int64_t a, std::int64_t b) {
+  return ((a % b) + b) % b;
+}
+
 Span ordered(int lo, int hi) {
   return {lo, std::max(lo, hi)};
 }
@@ -33,10 +38,26 @@ Span intersect(Span a, Span b) {
 }
 
 Span Mask::span(int row) const {
-  if (!causal) {
-    return {0, Nk};
+  using Wide = std::int64_t; // bounds of a window may be near the largest int
+  const Wide position = Wide{row} + Nk - Nq;
+  Wide lo = 0;
+  Wide hi = Nk;
+  if (causal) {
+    hi = std::min(hi, std::max(position + 1, Wide{prefix}));
   }
-  return {0, std::clamp(row + Nk - Nq + 1, 0, Nk)};
+  if (left != unbounded) {
+    lo = std::max(lo, position - left);
+  }
+  if (right != unbounded) {
+    hi = std::min(hi, position + right + 1);
+  }
+  if (chunk > 0) {
+    const Wide first = position - floor_modulo(position, chunk);
+    lo = std::max(lo, first);
+    hi = std::min(hi, first + chunk);
+  }
+  lo = std::clamp(lo, Wide{0}, Wide{Nk});
+  return {static_cast<int>(lo), static_cast<int>(std::clamp(hi, lo, Wide{Nk}))};
 }
 
 Span Mask::seen_by_any(Span rows) const {

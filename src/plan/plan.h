@@ -21,10 +21,10 @@ struct Plan {
   // Rows of the operand that stays with a work item, and of the one that the
   // item runs along, a block at a time.
   int stationary() const {
-    return pass == Pass::dKdV ? columns : rows;
+    return pass == Pass::forward ? rows : columns;
   }
   int traversal() const {
-    return pass == Pass::dKdV ? rows : columns;
+    return pass == Pass::forward ? columns : rows;
   }
 
   bool operator==(const Plan&) const = default;

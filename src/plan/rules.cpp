@@ -8,6 +8,9 @@ namespace tessera {
 
 namespace {
 
+// Larger sides overflow the sizes of a workspace, and none can fit the budget.
+constexpr int largest = 1 << 20;
+
 std::optional<Refusal> why_not_block(const char* side, int size, Isa isa) {
   const int lanes = register_tile(isa).lanes;
   if (size > 0 && size % lanes == 0) {
@@ -45,8 +48,6 @@ std::optional<Refusal> why_not(
     return Refusal{
         fmt::format("expected at least 1 thread; got {}", plan.threads)};
   }
-  // Larger sides overflow the sizes below, and none can fit the budget.
-  constexpr int largest = 1 << 20;
   const bool huge = plan.rows > largest || plan.columns > largest ||
       problem.D > largest || problem.Dv > largest;
   const auto bytes = huge ? 0 : workspace(problem, plan).bytes();
@@ -61,6 +62,14 @@ std::optional<Refusal> why_not(
         plan.columns,
         problem.D,
         problem.Dv)};
+  }
+  const int most_rows = most_panels * register_tile(plan.isa).panel();
+  if (plan.rows > most_rows) {
+    return Refusal{fmt::format(
+        "expected a block of at most {} rows with {}; got {}",
+        most_rows,
+        name(plan.isa),
+        plan.rows)};
   }
   return std::nullopt;
 }

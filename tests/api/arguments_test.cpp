@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "api/arrays.h"
+#include "api/problem.h"
 #include "tessera/error.h"
 
 namespace tessera::test {
@@ -10,13 +11,21 @@ namespace {
 
 const Problem problem = make_problem(2, 4, 2, 9, 12, 8, 16, true);
 
-std::string error_of(const Arrays& x, const AttentionOptions& options = {}) {
-  try {
-    attention(x.Q, x.K, x.V, options);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
+using Options = AttentionOptions;
+
+// Expects that a causal call with a change to its options is refused with this
+// text, in full.
+template <class Change>
+void expect_refused(Change change, const std::string& text) {
+  const auto x = make(problem); // B 2, Hq 4, Nq 9, Nk 12
+  Options options;
+  options.causal = true;
+  change(options);
+  EXPECT_EQ(error_of(x, options), "[attention] " + text);
+}
+
+mx::array whole(mx::Shape shape) {
+  return mx::zeros(std::move(shape), mx::int32);
 }
 
 TEST(Arguments, AreRefusedWithWhatCame) {
@@ -75,69 +84,168 @@ TEST(Arguments, ScaleAndBlockSizeReachTheKernel) {
       attention_with_logsumexp(x.Q, x.K, x.V, options).O));
 }
 
-TEST(Choice, SaysWhyEachIsTaken) {
-  const auto x = make(problem);
-  AttentionOptions options;
-  const auto explain = [&] {
-    return explain_attention(x.Q, x.K, x.V, options);
-  };
-  EXPECT_EQ(explain().name, "tessera/cpu");
-  EXPECT_NE(
-      explain().reason.find("measured faster than MLX"), std::string::npos);
-  options.implementation = Implementation::tessera;
-  EXPECT_EQ(explain().name, "tessera/cpu");
-  options.implementation = Implementation::mlx;
-  EXPECT_EQ(explain().name, "mlx");
+TEST(Arguments, NumbersAreChecked) {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  expect_refused(
+      [=](Options& o) { o.scale = nan; }, "expected a finite scale; got nan");
+  for (const float c : {0.0f, -1.0f, inf, nan}) {
+    expect_refused(
+        [=](Options& o) { o.softcap = c; },
+        fmt::format("expected a softcap above 0 and finite; got {}", c));
+  }
+  for (const float p : {-0.5f, 1.0f, nan}) {
+    expect_refused(
+        [=](Options& o) {
+          o.dropout = p;
+          o.seed = mx::array(1);
+        },
+        fmt::format("expected a dropout in [0, 1); got {}", p));
+  }
+  expect_refused(
+      [](Options& o) { o.dropout = 0.5f; },
+      "expected a seed with dropout, which draws nothing of its own; got none");
 }
 
-TEST(Choice, ASingleFloat32QueryGoesToMlx) {
-  const auto one = make_problem(2, 4, 2, 1, 12, 8, 16, true);
-  const auto x = make(one);
+TEST(Arguments, GeometryIsChecked) {
+  expect_refused(
+      [](Options& o) {
+        o.window = Window{-1, 2};
+      },
+      "expected the window's left side to be 0 or more, or absent where it has "
+      "no bound; got -1");
+  expect_refused(
+      [](Options& o) {
+        o.window = Window{std::nullopt, -7};
+      },
+      "expected the window's right side to be 0 or more, or absent where it "
+      "has no bound; got -7");
+  expect_refused(
+      [](Options& o) { o.chunk = 0; },
+      "expected a chunk of 1 key or more; got 0");
+  expect_refused(
+      [](Options& o) {
+        o.causal = false;
+        o.chunk = 4;
+      },
+      "expected causal with a chunk; got causal = false");
+  expect_refused(
+      [](Options& o) {
+        o.causal = false;
+        o.prefix = mx::array(4);
+      },
+      "expected causal with a prefix; got causal = false");
+  expect_refused(
+      [](Options& o) {
+        o.blocks = BlockList{mx::full({1, 1, 1, 1}, true), 9, 0};
+      },
+      "expected blocks of 1 row and 1 column or more; got 9 by 0");
+}
+
+TEST(Arguments, MaskAndBiasAreChecked) {
+  expect_refused(
+      [](Options& o) {
+        o.mask = mx::zeros({9, 12});
+      },
+      "expected a boolean mask that broadcasts to (2,4,9,12), [B, Hq, Nq, Nk] "
+      "(scores to add are a bias); got float32 (9,12)");
+  for (const mx::Shape& shape :
+       {mx::Shape{12, 9}, {3, 1, 9, 12}, {1, 2, 4, 9, 12}, {0}}) {
+    expect_refused(
+        [&](Options& o) { o.mask = mx::full(shape, true); },
+        "expected a boolean mask that broadcasts to (2,4,9,12), [B, Hq, Nq, "
+        "Nk] (scores to add are a bias); got bool " +
+            text(shape));
+    expect_refused(
+        [&](Options& o) { o.bias = mx::zeros(shape); },
+        "expected a bias in float32, float16 or bfloat16 that broadcasts to "
+        "(2,4,9,12), [B, Hq, Nq, Nk] (a boolean one is a mask); got float32 " +
+            text(shape));
+  }
+  expect_refused(
+      [](Options& o) {
+        o.bias = mx::full({9, 12}, true);
+      },
+      "expected a bias in float32, float16 or bfloat16 that broadcasts to "
+      "(2,4,9,12), [B, Hq, Nq, Nk] (a boolean one is a mask); got bool (9,12)");
+}
+
+TEST(Arguments, ArraysOfAHeadAreChecked) {
+  expect_refused(
+      [](Options& o) { o.alibi = mx::zeros({2}); },
+      "expected alibi slopes in float32, float16 or bfloat16 of shape (4), "
+      "[Hq], or (2,4), [B, Hq]; got float32 (2)");
+  expect_refused(
+      [&](Options& o) { o.alibi = whole({4}); },
+      "expected alibi slopes in float32, float16 or bfloat16 of shape (4), "
+      "[Hq], or (2,4), [B, Hq]; got int32 (4)");
+  expect_refused(
+      [](Options& o) {
+        o.sinks = mx::zeros({2, 4});
+      },
+      "expected sinks in float32, float16 or bfloat16 of shape (4), [Hq]; got "
+      "float32 (2,4)");
+}
+
+TEST(Arguments, ArraysOfPositionsAreChecked) {
+  expect_refused(
+      [&](Options& o) {
+        o.segments = Segments{whole({2, 12}), whole({2, 12})};
+      },
+      "expected segments.q of an integer dtype and shape (2,9), [B, Nq]; got "
+      "int32 (2,12)");
+  expect_refused(
+      [&](Options& o) {
+        o.segments = Segments{whole({2, 9}), mx::zeros({2, 12})};
+      },
+      "expected segments.k of an integer dtype and shape (2,12), [B, Nk]; got "
+      "float32 (2,12)");
+  expect_refused(
+      [](Options& o) { o.prefix = mx::array(1.0f); },
+      "expected a prefix of an integer dtype, a scalar or of shape (2), [B]; "
+      "got float32 ()");
+  expect_refused(
+      [&](Options& o) { o.prefix = whole({1}); },
+      "expected a prefix of an integer dtype, a scalar or of shape (2), [B]; "
+      "got int32 (1)");
+}
+
+TEST(Arguments, SeedAndBlockListAreChecked) {
+  for (const auto& seed :
+       {mx::array(1.0f), mx::array({1, 2}), mx::array(true)}) {
+    expect_refused(
+        [&](Options& o) { o.seed = seed; },
+        "expected a seed that is an integer scalar; got " + text(seed));
+  }
+  for (const auto& list :
+       {mx::full({1, 1, 3, 2}, true),
+        mx::full({2, 4, 3}, true),
+        mx::full({3, 1, 3, 3}, true),
+        mx::zeros({2, 4, 3, 3})}) {
+    expect_refused(
+        [&](Options& o) {
+          o.blocks = BlockList{list, 4, 5};
+        },
+        "expected a boolean blocks.list of shape (2,4,3,3), [B or 1, Hq or 1, "
+        "ceil(Nq / 4), ceil(Nk / 5)]; got " +
+            text(list));
+  }
+}
+
+// The largest sides there are, whose sums an int does not hold.
+TEST(Arguments, SidesMayBeTheLargestInteger) {
+  const auto x = make(problem);
+  const int most = std::numeric_limits<int>::max();
   AttentionOptions options;
   options.causal = true;
-  EXPECT_EQ(explain_attention(x.Q, x.K, x.V, options).name, "mlx");
-  const auto half = make(one, mx::bfloat16);
-  EXPECT_EQ(
-      explain_attention(half.Q, half.K, half.V, options).name, "tessera/cpu");
-  // The logsumexp is ours alone; both give one O.
-  const auto out = attention_with_logsumexp(x.Q, x.K, x.V, options);
+  options.window = Window{most, most};
+  options.chunk = most;
+  options.blocks = BlockList{mx::full({1, 1, 1, 1}, true), most, most};
+  options.implementation = Implementation::tessera;
+  const auto got = attention(x.Q, x.K, x.V, options);
   const auto expected =
-      expect_of(one, x, mx::zeros({2, 4, 1, 16}), mx::zeros({2, 4, 1}));
-  EXPECT_EQ(difference(expected, values_of(out.O), &Outputs::O), "");
-  EXPECT_EQ(
-      difference(
-          expected, values_of(attention(x.Q, x.K, x.V, options)), &Outputs::O),
-      "");
-  options.block_size = 32;
-  EXPECT_EQ(explain_attention(x.Q, x.K, x.V, options).name, "tessera/cpu");
-}
-
-TEST(Choice, SaysWhereMlxDiffers) {
-  const auto x = make(make_problem(1, 1, 1, 9, 3, 8, 8, true));
-  AttentionOptions options;
-  options.implementation = Implementation::mlx;
-  options.causal = true;
-  EXPECT_NE(
-      explain_attention(x.Q, x.K, x.V, options).reason.find("mean of V"),
-      std::string::npos);
-}
-
-TEST(Choice, AHeadDimensionBeyondEveryTileGoesToMlx) {
-  const auto x = make(make_problem(1, 1, 1, 3, 3, 40000, 8, false));
-  AttentionOptions options;
-  const auto choice = explain_attention(x.Q, x.K, x.V, options);
-  EXPECT_EQ(choice.name, "mlx");
-  EXPECT_NE(choice.reason.find("KiB a thread"), std::string::npos);
-  EXPECT_EQ(attention(x.Q, x.K, x.V).shape(), (mx::Shape{1, 1, 3, 8}));
-  options.implementation = Implementation::tessera;
-  EXPECT_NE(error_of(x, options), "");
-}
-
-TEST(Choice, MlxGivesNoLogsumexp) {
-  const auto x = make(problem);
-  AttentionOptions options;
-  options.implementation = Implementation::mlx;
-  EXPECT_THROW(attention_with_logsumexp(x.Q, x.K, x.V, options), InputError);
+      expect_of(problem, x, mx::zeros({2, 4, 9, 16}), mx::zeros({2, 4, 9}));
+  EXPECT_EQ(difference(expected, values_of(got), &Outputs::O), "");
 }
 
 } // namespace

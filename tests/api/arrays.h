@@ -3,6 +3,7 @@
 #include <mlx/mlx.h>
 
 #include "tessera/attention.h"
+#include "tessera/error.h"
 #include "tolerance.h"
 
 namespace tessera::test {
@@ -26,7 +27,16 @@ inline mx::array normal(
 
 inline Problem make_problem(
     int B, int Hq, int Hkv, int Nq, int Nk, int D, int Dv, bool causal) {
-  return {Pass::forward, Dtype::float32, B, Hq, Hkv, Nq, Nk, D, Dv, causal};
+  Problem p;
+  p.B = B;
+  p.Hq = Hq;
+  p.Hkv = Hkv;
+  p.Nq = Nq;
+  p.Nk = Nk;
+  p.D = D;
+  p.Dv = Dv;
+  p.causal = causal;
+  return p;
 }
 
 inline Arrays make(
@@ -49,6 +59,17 @@ inline bool same_bits(const mx::array& a, const mx::array& b) {
       values_of(a) == values_of(b);
 }
 
+// What a call is refused with; "" where it is not.
+inline std::string error_of(
+    const Arrays& x, const AttentionOptions& options = {}) {
+  try {
+    attention(x.Q, x.K, x.V, options);
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "";
+}
+
 // What the reference says of `x` with these cotangents.
 inline Expected expect_of(
     Problem problem,
@@ -63,8 +84,8 @@ inline Expected expect_of(
   in.V = values_of(x.V);
   in.dO = values_of(dO);
   in.dL = values_of(dL);
-  const float scale = 1 / std::sqrt(static_cast<float>(problem.D));
-  return expect(problem, scale, in);
+  const double scale = 1 / std::sqrt(static_cast<float>(problem.D));
+  return expect(problem, Scalars{scale}, in);
 }
 
 } // namespace tessera::test

@@ -2,10 +2,22 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
 namespace tessera {
+
+void PrintTo(const Mask& mask, std::ostream* out) {
+  const auto side = [](int keys) {
+    return keys == unbounded ? std::string("-") : std::to_string(keys);
+  };
+  *out << mask.Nq << " queries, " << mask.Nk << " keys"
+       << (mask.causal ? ", causal" : "") << ", window " << side(mask.left)
+       << ":" << side(mask.right) << ", chunk " << mask.chunk << ", prefix "
+       << mask.prefix;
+}
+
 namespace {
 
 using Picture = std::vector<std::string>;
@@ -56,6 +68,172 @@ TEST(Mask, CausalWithMoreQueriesLeavesTheFirstWithoutKeys) {
           "#..",
           "##.",
           "###"}));
+}
+
+// A side of the window alone, both, and only the query's own key.
+TEST(Mask, Window) {
+  const auto window = [](int left, int right) {
+    return draw({.Nq = 5, .Nk = 5, .left = left, .right = right});
+  };
+  EXPECT_EQ(
+      window(2, unbounded),
+      (Picture{
+          "#####", //
+          "#####",
+          "#####",
+          ".####",
+          "..###"}));
+  EXPECT_EQ(
+      window(unbounded, 1),
+      (Picture{
+          "##...", //
+          "###..",
+          "####.",
+          "#####",
+          "#####"}));
+  EXPECT_EQ(
+      window(2, 1),
+      (Picture{
+          "##...", //
+          "###..",
+          "####.",
+          ".####",
+          "..###"}));
+  EXPECT_EQ(
+      window(0, 0),
+      (Picture{
+          "#....", //
+          ".#...",
+          "..#..",
+          "...#.",
+          "....#"}));
+}
+
+TEST(Mask, WindowIsLowerRightAligned) {
+  EXPECT_EQ(
+      draw({.Nq = 3, .Nk = 6, .left = 2, .right = 1}),
+      (Picture{
+          ".####.", //
+          "..####",
+          "...###"}));
+  EXPECT_EQ(
+      draw({.Nq = 6, .Nk = 3, .left = 1, .right = 1}),
+      (Picture{
+          "...", // i' = -3
+          "...",
+          "#..",
+          "##.",
+          "###",
+          ".##"}));
+}
+
+// Hugging Face's sliding_window of 3.
+TEST(Mask, CausalWindow) {
+  EXPECT_EQ(
+      draw({.Nq = 5, .Nk = 5, .causal = true, .left = 2}),
+      (Picture{
+          "#....", //
+          "##...",
+          "###..",
+          ".###.",
+          "..###"}));
+  // Beyond the query's own key causal is the narrower.
+  EXPECT_EQ(
+      draw({.Nq = 5, .Nk = 5, .causal = true, .left = 2, .right = 3}),
+      draw({.Nq = 5, .Nk = 5, .causal = true, .left = 2}));
+}
+
+TEST(Mask, Prefix) {
+  EXPECT_EQ(
+      draw({.Nq = 5, .Nk = 5, .causal = true, .prefix = 3}),
+      (Picture{
+          "###..", //
+          "###..",
+          "###..",
+          "####.",
+          "#####"}));
+  EXPECT_EQ(
+      draw({.Nq = 5, .Nk = 3, .causal = true, .prefix = 1}),
+      (Picture{
+          "#..", //
+          "#..",
+          "#..",
+          "##.",
+          "###"}));
+  EXPECT_EQ(
+      draw({.Nq = 2, .Nk = 5, .causal = true, .prefix = 9}),
+      (Picture{"#####", "#####"}));
+}
+
+TEST(Mask, Chunk) {
+  EXPECT_EQ(
+      draw({.Nq = 7, .Nk = 7, .causal = true, .chunk = 3}),
+      (Picture{
+          "#......", //
+          "##.....",
+          "###....",
+          "...#...",
+          "...##..",
+          "...###.",
+          "......#"}));
+  EXPECT_EQ(
+      draw({.Nq = 3, .Nk = 7, .causal = true, .chunk = 3}),
+      (Picture{
+          "...##..", //
+          "...###.",
+          "......#"}));
+}
+
+// i' = -3, -2 and -1 are of the chunk before the first key, not of its own.
+TEST(Mask, ChunksFloorWhereAPositionIsNegative) {
+  EXPECT_EQ(
+      draw({.Nq = 6, .Nk = 3, .causal = true, .chunk = 4, .prefix = 3}),
+      (Picture{
+          "...", //
+          "...",
+          "...",
+          "###",
+          "###",
+          "###"}));
+}
+
+TEST(Mask, PrefixStaysWithinWindowAndChunk) {
+  EXPECT_EQ(
+      draw(
+          {.Nq = 6,
+           .Nk = 6,
+           .causal = true,
+           .left = 2,
+           .right = 1,
+           .prefix = 4}),
+      (Picture{
+          "##....", //
+          "###...",
+          "####..",
+          ".###..",
+          "..###.",
+          "...###"}));
+  EXPECT_EQ(
+      draw({.Nq = 6, .Nk = 6, .causal = true, .chunk = 3, .prefix = 2}),
+      (Picture{
+          "##....", //
+          "##....",
+          "###...",
+          "...#..",
+          "...##.",
+          "...###"}));
+}
+
+TEST(Mask, WindowWithinChunk) {
+  EXPECT_EQ(
+      draw({.Nq = 6, .Nk = 6, .causal = true, .left = 1, .chunk = 3}),
+      (Picture{
+          "#.....", //
+          "##....",
+          ".##...",
+          "...#..",
+          "...##.",
+          "....##"}));
 }
 
 TEST(Mask, WithoutKeysOrQueries) {
@@ -112,16 +290,28 @@ TEST_P(MaskBlocks, ColumnsAgreeWithTheirElements) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All,
-    MaskBlocks,
-    testing::Values(
-        Mask{5, 7, false},
-        Mask{6, 6, true},
-        Mask{5, 9, true},
-        Mask{9, 5, true},
-        Mask{1, 8, true},
-        Mask{8, 1, true}));
+// Each feature off, narrow and wide, with each other one, at equal and unequal
+// lengths.
+std::vector<Mask> masks() {
+  std::vector<Mask> all;
+  const std::array<std::array<int, 2>, 5> lengths = {
+      {{6, 6}, {5, 9}, {9, 5}, {1, 8}, {8, 1}}};
+  for (const auto [Nq, Nk] : lengths) {
+    for (const int left : {unbounded, 0, 2}) {
+      for (const int right : {unbounded, 0, 1}) {
+        all.push_back({Nq, Nk, false, left, right});
+        for (const int chunk : {0, 1, 4}) {
+          for (const int prefix : {0, 3, 20}) {
+            all.push_back({Nq, Nk, true, left, right, chunk, prefix});
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MaskBlocks, testing::ValuesIn(masks()));
 
 TEST(Span, IntersectionIsNeverNegative) {
   EXPECT_EQ(intersect({2, 6}, {4, 9}), (Span{4, 6}));

@@ -15,20 +15,6 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 
-Isa best_isa() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq")) {
-    return Isa::avx512;
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return Isa::avx2;
-  }
-#endif
-  return Isa::portable;
-}
-
 std::size_t l2_bytes() {
   long bytes = 0;
 #if defined(_SC_LEVEL2_CACHE_SIZE)
@@ -37,116 +23,202 @@ std::size_t l2_bytes() {
   return bytes > 0 ? static_cast<std::size_t>(bytes) : Device{}.l2_bytes;
 }
 
-// The work items of a pass: every block of the stationary sequence of every
-// batch entry and head, the heaviest blocks first.
-class Items {
- public:
-  explicit Items(const Task& task)
-      : heads_(task.problem.stationary_heads()),
-        length_(task.problem.stationary_length()),
-        block_(task.plan.stationary()),
-        blocks_((length_ + block_ - 1) / block_),
-        per_block_(task.problem.B * heads_),
-        backwards_(blocks_ > 0 && cost(task, blocks_ - 1) > cost(task, 0)) {}
-
-  int count() const {
-    return blocks_ * per_block_;
-  }
-
-  Item operator[](int index) const {
-    const int rank = index / per_block_;
-    const int rest = index % per_block_;
-    return {
-        rest / heads_,
-        rest % heads_,
-        rows(backwards_ ? blocks_ - 1 - rank : rank)};
-  }
-
- private:
-  Span rows(int block) const {
-    return {block * block_, std::min((block + 1) * block_, length_)};
-  }
-
-  // The bounds of a mask never fall, so the weights of its blocks lie between
-  // those of the first and the last.
-  int cost(const Task& task, int block) const {
-    return task.problem.by_rows() ? task.mask.seen_by_any(rows(block)).size()
-                                  : task.mask.sees_any(rows(block)).size();
-  }
-
-  int heads_;
-  int length_;
-  int block_;
-  int blocks_;
-  int per_block_;
-  bool backwards_;
-};
-
-Kernel kernel_of(const Task& task) {
-  const Kernels& kernels = kernels_for(task.plan.isa);
-  switch (task.problem.pass) {
-    case Pass::forward:
-      return kernels.forward;
-    case Pass::dQ:
-      return kernels.dQ;
-    case Pass::dKdV:
-      break;
-  }
-  return kernels.dKdV;
-}
-
 float* aligned(void* workspace) {
   const auto address = reinterpret_cast<std::uintptr_t>(workspace);
   const auto gap = (alignment - address % alignment) % alignment;
   return reinterpret_cast<float*>(static_cast<std::byte*>(workspace) + gap);
 }
 
+// Everything of one call that the passes need.
+struct Call {
+  Call(const Task& t, void* memory)
+      : task(t),
+        workspace(tessera::workspace(t.problem, t.plan)),
+        cover(task),
+        kernels(kernels_for(t.problem, t.plan)),
+        floats(aligned(memory)) {}
+
+  float* of_thread(int thread) const {
+    return floats + static_cast<std::size_t>(thread) * workspace.words;
+  }
+  float* of_all() const {
+    return of_thread(task.plan.threads);
+  }
+
+  const Task& task;
+  Workspace workspace;
+  Cover cover;
+  const Kernels& kernels;
+  float* floats;
+};
+
+// Blocks of rows, the heaviest first: those that see the most keys.
+std::vector<Rows> forward_items(const Call& call) {
+  const Problem& p = call.task.problem;
+  std::vector<std::pair<int, Rows>> weighed;
+  for (int b = 0; b < p.B; ++b) {
+    for (int h = 0; h < p.Hq; ++h) {
+      for (int r = 0; r < p.Nq; r += call.task.plan.rows) {
+        const Span rows{r, std::min(r + call.task.plan.rows, p.Nq)};
+        weighed.push_back({call.cover.keys(b, rows).size(), {b, h, rows}});
+      }
+    }
+  }
+  std::stable_sort(
+      weighed.begin(), weighed.end(), [](const auto& a, const auto& b) {
+        return a.first > b.first;
+      });
+  std::vector<Rows> items;
+  for (const auto& [weight, rows] : weighed) {
+    items.push_back(rows);
+  }
+  return items;
+}
+
+void run_forward(const Call& call) {
+  const auto items = forward_items(call);
+  share(
+      call.task.plan.threads,
+      static_cast<int>(items.size()),
+      [&](int thread, int i) {
+        call.kernels.forward(
+            call.task,
+            call.cover,
+            call.workspace,
+            items[static_cast<std::size_t>(i)],
+            call.of_thread(thread));
+      });
+}
+
+void run_prepare(const Call& call, Shared& shared) {
+  const Problem& p = call.task.problem;
+  const int blocks = shared.grid().row_blocks;
+  share(call.task.plan.threads, p.B * p.Hq * blocks, [&](int, int i) {
+    const int head = i / blocks;
+    call.kernels.prepare(
+        call.task, shared, head / p.Hq, head % p.Hq, i % blocks);
+  });
+}
+
+// In order: `Shared` relies on it.
+void run_backward(const Call& call, Shared& shared) {
+  const Problem& p = call.task.problem;
+  const int blocks = shared.grid().column_blocks;
+  share(call.task.plan.threads, p.B * p.Hkv * blocks, [&](int thread, int i) {
+    const int head = i / blocks;
+    call.kernels.backward(
+        call.task,
+        call.cover,
+        shared,
+        call.workspace,
+        {head / p.Hkv, head % p.Hkv, shared.column_block(i % blocks)},
+        call.of_thread(thread));
+  });
+  call.kernels.finish(call.task, shared);
+}
+
+// [0, count) in single steps, or whole where it is summed over.
+std::vector<Span> steps(int count, bool whole) {
+  std::vector<Span> spans;
+  if (whole) {
+    spans.push_back({0, count});
+  }
+  for (int i = 0; !whole && i < count; ++i) {
+    spans.push_back({i, i + 1});
+  }
+  return spans;
+}
+
+void run_dbias(const Call& call, Shared& shared) {
+  const Problem& p = call.task.problem;
+  const auto& strides = call.task[Operand::dbias].strides;
+  std::vector<BiasTile> tiles;
+  for (const Span b : steps(p.B, strides[0] == 0)) {
+    for (const Span h : steps(p.Hq, strides[1] == 0)) {
+      for (const Span r : steps(shared.grid().row_blocks, strides[2] == 0)) {
+        for (const Span c :
+             steps(shared.grid().column_blocks, strides[3] == 0)) {
+          tiles.push_back({b, h, r, c});
+        }
+      }
+    }
+  }
+  share(
+      call.task.plan.threads,
+      static_cast<int>(tiles.size()),
+      [&](int thread, int i) {
+        call.kernels.bias_gradient(
+            call.task,
+            call.cover,
+            shared,
+            call.workspace,
+            tiles[static_cast<std::size_t>(i)],
+            call.of_thread(thread));
+      });
+}
+
 } // namespace
+
+std::vector<Isa> supported_isas() {
+  std::vector<Isa> isas = {Isa::portable};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    isas.push_back(Isa::avx2);
+  }
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq")) {
+    isas.push_back(Isa::avx512);
+    if (__builtin_cpu_supports("avx512bf16")) {
+      isas.push_back(Isa::avx512_bf16);
+    }
+  }
+#elif defined(__aarch64__)
+  isas.push_back(Isa::neon);
+#endif
+  return isas;
+}
 
 Device this_device() {
   Device device;
-  device.isa = best_isa();
+  device.isa = supported_isas().back();
+#if defined(__x86_64__)
+  // Intel's processors take a dot product of pairs in two cycles, where they
+  // take two multiply-adds of float32 in one: converting first is faster.
+  if (device.isa == Isa::avx512_bf16 && __builtin_cpu_is("intel")) {
+    device.isa = Isa::avx512;
+  }
+#endif
   device.threads =
       std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   device.l2_bytes = l2_bytes();
   return device;
 }
 
-Task make_task(const Problem& problem, const Plan& plan, float scale) {
-  Task task;
-  task.problem = problem;
-  task.plan = plan;
-  task.workspace = workspace(problem, plan);
-  task.mask = problem.mask();
-  task.scale = scale;
-  return task;
-}
-
 std::size_t workspace_bytes(const Task& task) {
-  return alignment +
-      task.workspace.bytes() * static_cast<std::size_t>(task.plan.threads);
+  const auto own = workspace(task.problem, task.plan);
+  const auto shared = task.problem.pass == Pass::forward
+      ? 0
+      : Shared::floats(
+            task.problem, task.plan, grid_of(task.problem, task.plan)) *
+          sizeof(float);
+  return alignment + shared +
+      own.bytes() * static_cast<std::size_t>(task.plan.threads);
 }
 
 void run(const Task& task, void* workspace) {
-  const Items items(task);
-  const Kernel kernel = kernel_of(task);
-  float* const memory = aligned(workspace);
-  share(task.plan.threads, items.count(), [&](int thread, int index) {
-    kernel(
-        task,
-        items[index],
-        memory + static_cast<std::size_t>(thread) * task.workspace.floats);
-  });
-}
-
-void run_row_dots(const Task& task) {
-  Task rows = task;
-  rows.problem.pass = Pass::dQ;
-  const Items items(rows);
-  const Kernel kernel = kernels_for(task.plan.isa).row_dots;
-  share(task.plan.threads, items.count(), [&](int, int index) {
-    kernel(rows, items[index], nullptr);
-  });
+  const Call call(task, workspace);
+  if (task.problem.pass == Pass::forward) {
+    return run_forward(call);
+  }
+  Shared shared(
+      task, call.cover, grid_of(task.problem, task.plan), call.of_all());
+  run_prepare(call, shared);
+  if (task.problem.pass == Pass::backward) {
+    run_backward(call, shared);
+  } else {
+    run_dbias(call, shared);
+  }
 }
 
 } // namespace tessera::cpu

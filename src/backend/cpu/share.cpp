@@ -1,36 +1,53 @@
 #include "backend/cpu/share.h"
 
 #include <algorithm>
+#include <asio/post.hpp>
+#include <asio/thread_pool.hpp>
 #include <atomic>
-#include <system_error>
+#include <memory>
 #include <thread>
-#include <vector>
 
 namespace tessera::cpu {
+
+namespace {
+
+// What the threads of one call share. A helper that the pool starts late finds
+// no item left, and never touches `work`, which is gone by then.
+struct Items {
+  explicit Items(int n) : count(n) {}
+
+  const int count;
+  std::atomic<int> next{0};
+  std::atomic<int> finished{0};
+};
+
+asio::thread_pool& pool() {
+  static asio::thread_pool threads(
+      std::max(1u, std::thread::hardware_concurrency()));
+  return threads;
+}
+
+} // namespace
 
 void share(
     int threads,
     int count,
     const std::function<void(int thread, int item)>& work) {
-  std::atomic<int> next{0};
-  const auto take = [&](int thread) {
-    for (int item = next++; item < count; item = next++) {
+  const auto items = std::make_shared<Items>(count);
+  const auto take = [items, &work](int thread) {
+    for (int item = items->next++; item < items->count; item = items->next++) {
       work(thread, item);
+      if (items->finished.fetch_add(1) + 1 == items->count) {
+        items->finished.notify_all();
+      }
     }
   };
-  std::vector<std::thread> helpers;
-  const int wanted = std::min(threads, count);
-  helpers.reserve(static_cast<std::size_t>(std::max(0, wanted - 1)));
-  try {
-    for (int thread = 1; thread < wanted; ++thread) {
-      helpers.emplace_back(take, thread);
-    }
-  } catch (const std::system_error&) {
-    // The system gives no more threads: those that run do the work.
+  for (int thread = 1; thread < std::min(threads, count); ++thread) {
+    asio::post(pool(), [=] { take(thread); });
   }
   take(0);
-  for (auto& helper : helpers) {
-    helper.join();
+  for (int done = items->finished; done < count; done = items->finished) {
+    items->finished.wait(done);
   }
 }
 

@@ -19,31 +19,47 @@ struct Row {
 };
 
 // An operand [batch, heads, length, features] anywhere in memory; strides in
-// elements. Row vectors have features 1. `data` is null where the operand is
-// not wanted.
+// elements, 0 along an axis that is broadcast. What has fewer axes stands in
+// the first ones. `data` is null where the operand is absent, or not wanted.
+// `dtype` speaks of float operands only.
 struct View {
   void* data = nullptr;
   Dtype dtype = Dtype::float32;
   std::array<std::int64_t, 4> strides{};
 
+  std::int64_t offset(int a, int b, int c, int d) const {
+    return a * strides[0] + b * strides[1] + c * strides[2] + d * strides[3];
+  }
   Row row(int batch, int head, int index) const {
-    const auto offset =
-        batch * strides[0] + head * strides[1] + index * strides[2];
     auto* bytes = static_cast<std::byte*>(data);
     return {
-        bytes + offset * static_cast<std::int64_t>(size_of(dtype)),
+        bytes +
+            offset(batch, head, index, 0) *
+                static_cast<std::int64_t>(size_of(dtype)),
         dtype,
         strides[3]};
   }
+  // For operands whose element is known to be a T.
+  template <class T>
+  T& at(int a, int b = 0, int c = 0, int d = 0) const {
+    return static_cast<T*>(data)[offset(a, b, c, d)];
+  }
+};
+
+// The numbers of a call.
+struct Numbers {
+  float scale = 1.0f;
+  float softcap = 0.0f; // read where the problem has softcap
+  float dropout = 0.0f; // probability; read where the problem has dropout
+
+  bool operator==(const Numbers&) const = default;
 };
 
 // Everything that the kernels of one pass read.
 struct Task {
   Problem problem;
   Plan plan;
-  Workspace workspace;
-  Mask mask;
-  float scale = 1.0f;
+  Numbers numbers;
   std::array<View, operand_count> operands{};
 
   const View& operator[](Operand operand) const {
@@ -52,15 +68,6 @@ struct Task {
   View& operator[](Operand operand) {
     return operands[slot(operand)];
   }
-};
-
-Task make_task(const Problem& problem, const Plan& plan, float scale);
-
-// A block of the stationary sequence, of one batch entry and head.
-struct Item {
-  int batch = 0;
-  int head = 0;
-  Span rows; // columns of the score matrix in the pass dKdV
 };
 
 } // namespace tessera::cpu

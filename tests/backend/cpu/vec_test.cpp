@@ -1,5 +1,8 @@
 #include "backend/cpu/tile/vec.h"
 
+#include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/launch.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -17,24 +20,64 @@ struct Target {
 };
 using V = Vec<Target>;
 
-float exp2_of(float x) {
-  return V::exp2(V::broadcast(x))[0];
-}
-
-TEST(Vec, Exp2IsWithinTwoUlp) {
-  for (int i = 0; i <= 1'000'000; ++i) {
-    const float x = -126.0f + 253.0f * static_cast<float>(i) / 1e6f;
-    const double exact = std::exp2(static_cast<double>(x));
-    const double ulp = std::ldexp(1.0, std::ilogb(exact) - 23);
-    ASSERT_LE(std::abs(exp2_of(x) - exact), 2 * ulp) << x;
+// f of each x on an instruction set, beside the exact value.
+void check_within_three_ulp(
+    void (*f)(float*, int), double (*exact)(double), std::vector<float> x) {
+  std::vector<float> y = x;
+  f(y.data(), static_cast<int>(y.size()));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double expected = exact(static_cast<double>(x[i]));
+    const int exponent = expected == 0 ? -126 : std::ilogb(expected);
+    const double ulp = std::ldexp(1.0, std::max(exponent, -126) - 23);
+    ASSERT_LE(std::abs(y[i] - expected), 3 * ulp) << x[i];
   }
 }
 
-TEST(Vec, Exp2OfWhatIsMaskedIsZero) {
-  EXPECT_EQ(exp2_of(-INFINITY), 0.0f);
-  EXPECT_EQ(exp2_of(-1000.0f), 0.0f);
-  EXPECT_EQ(exp2_of(0.0f), 1.0f);
-  EXPECT_TRUE(std::isnan(exp2_of(NAN)));
+const Kernels& kernels_with(Isa isa) {
+  Plan plan;
+  plan.isa = isa;
+  Problem problem;
+  problem.dtype = Dtype::bfloat16; // the instruction set's own words
+  return kernels_for(problem, plan);
+}
+
+TEST(Vec, Exp2IsWithinThreeUlp) {
+  std::vector<float> x;
+  for (int i = 0; i <= 1'000'000; ++i) {
+    x.push_back(-126.0f + 253.0f * static_cast<float>(i) / 1e6f);
+  }
+  for (const Isa isa : supported_isas()) {
+    check_within_three_ulp(kernels_with(isa).exp2, std::exp2, x);
+  }
+}
+
+TEST(Vec, TanhIsWithinThreeUlp) {
+  std::vector<float> x;
+  for (int i = -1'000'000; i <= 1'000'000; ++i) {
+    const float t = static_cast<float>(i) / 1e6f;
+    x.push_back(12 * t);
+    x.push_back(t * t * t); // as dense near 0
+  }
+  for (const Isa isa : supported_isas()) {
+    check_within_three_ulp(kernels_with(isa).tanh, std::tanh, x);
+  }
+}
+
+TEST(Vec, ElementaryFunctionsOfWhatIsNotFinite) {
+  for (const Isa isa : supported_isas()) {
+    std::vector<float> x = {-INFINITY, -1000.0f, 0.0f, NAN};
+    kernels_with(isa).exp2(x.data(), 4);
+    EXPECT_EQ(x[0], 0.0f);
+    EXPECT_EQ(x[1], 0.0f);
+    EXPECT_EQ(x[2], 1.0f);
+    EXPECT_TRUE(std::isnan(x[3]));
+    std::vector<float> y = {-INFINITY, INFINITY, -0.0f, NAN};
+    kernels_with(isa).tanh(y.data(), 4);
+    EXPECT_EQ(y[0], -1.0f);
+    EXPECT_EQ(y[1], 1.0f);
+    EXPECT_TRUE(y[2] == 0.0f && std::signbit(y[2]));
+    EXPECT_TRUE(std::isnan(y[3]));
+  }
 }
 
 float through(float x, Dtype dtype) {

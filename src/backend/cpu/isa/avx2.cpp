@@ -1,6 +1,4 @@
-#include "backend/cpu/isa/kernels.h"
-#include "backend/cpu/tile/backward.h"
-#include "backend/cpu/tile/forward.h"
+#include "backend/cpu/tile/kernels.h"
 
 namespace tessera::cpu {
 
@@ -8,14 +6,11 @@ namespace {
 
 struct Target {
   static constexpr RegisterTile tile = register_tile(Isa::avx2);
+  static constexpr int values_per_word = 1;
 };
 
 } // namespace
 
-const Kernels avx2_kernels = {
-    forward<Target>,
-    backward_dQ<Target>,
-    backward_dKdV<Target>,
-    row_dots<Target>};
+const Kernels avx2_kernels = kernels_of<Target>();
 
 } // namespace tessera::cpu

@@ -1,21 +1,17 @@
-#include "backend/cpu/isa/kernels.h"
-#include "backend/cpu/tile/backward.h"
-#include "backend/cpu/tile/forward.h"
+#include "backend/cpu/isa/avx512_verbs.h"
+#include "backend/cpu/tile/kernels.h"
 
 namespace tessera::cpu {
 
 namespace {
 
-struct Target {
+struct Target : Avx512Verbs<Target> {
   static constexpr RegisterTile tile = register_tile(Isa::avx512);
+  static constexpr int values_per_word = 1;
 };
 
 } // namespace
 
-const Kernels avx512_kernels = {
-    forward<Target>,
-    backward_dQ<Target>,
-    backward_dKdV<Target>,
-    row_dots<Target>};
+const Kernels avx512_kernels = kernels_of<Target>();
 
 } // namespace tessera::cpu

@@ -2,13 +2,20 @@
 
 namespace tessera::cpu {
 
-const Kernels& kernels_for(Isa isa) {
+const Kernels& kernels_for(const Problem& problem, const Plan& plan) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512) {
+  if (values_per_word(problem, plan) == 2) {
+    return avx512_bf16_kernels;
+  }
+  if (plan.isa >= Isa::avx512) {
     return avx512_kernels;
   }
-  if (isa == Isa::avx2) {
+  if (plan.isa == Isa::avx2) {
     return avx2_kernels;
+  }
+#elif defined(__aarch64__)
+  if (plan.isa == Isa::neon) {
+    return neon_kernels;
   }
 #endif
   return portable_kernels;

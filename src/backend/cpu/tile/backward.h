@@ -1,226 +1,496 @@
 #pragma once
 
-#include "backend/cpu/tile/buffers.h"
-#include "backend/cpu/tile/masked.h"
+#include "backend/cpu/shared.h"
+#include "backend/cpu/tile/forward.h"
 
 namespace tessera::cpu {
 
-// L and E of a run of rows, L in the base 2 of exp2. A row that sees no key has
-// L = -inf; +inf in its place makes its P exactly 0.
+// What of a backward pass is wanted.
+struct Wanted {
+  explicit Wanted(const Task& task)
+      : dQ(task[Operand::dQ].data != nullptr),
+        dK(task[Operand::dK].data != nullptr),
+        dV(task[Operand::dV].data != nullptr),
+        dslopes(task[Operand::dslopes].data != nullptr) {}
+
+  bool dS() const {
+    return dQ || dK || dslopes;
+  }
+
+  bool dQ, dK, dV, dslopes;
+};
+
+// Whole register tiles of keys, so that a sum over queries finds every row of
+// its tile computed.
 template <class Target>
-void load_row_statistics(
-    const Task& task, const Item& at, float* L2, float* E) {
-  using V = Vec<Target>;
-  for (int r = 0; r < at.rows.size(); ++r) {
-    const int row = at.rows.lo + r;
-    const float L = *static_cast<const float*>(
-        task[Operand::L].row(at.batch, at.head, row).data);
-    L2[r] = L == -V::infinity ? V::infinity : L * V::log2e;
-    if (task[Operand::E].data != nullptr) { // dV alone needs none
-      E[r] = *static_cast<const float*>(
-          task[Operand::E].row(at.batch, at.head, row).data);
-    }
-  }
+Span whole_tiles(Span t) {
+  constexpr int unit = Target::tile.sum_rows;
+  return {t.lo / unit * unit, round_up(t.hi, unit)};
 }
 
-// P = exp(S - L) in place; `by_lane`: L belongs to lanes, else to tile rows.
-template <class Target, int n, bool by_lane>
-void probabilities(float* S, const float* L2, Span t) {
-  using V = Vec<Target>;
-  using P = Panel<Target>;
-  using F = typename V::F;
-  for (int k = t.lo; k < t.hi; ++k) {
-    for (int j = 0; j < n * V::lanes; j += V::lanes) {
-      float* const at = S + P::offset(k, P::width) + j;
-      const F shift =
-          by_lane ? V::template load<F>(L2 + j) : V::broadcast(L2[k]);
-      V::store(at, V::exp2(V::template load<F>(at) * V::log2e - shift));
-    }
-  }
-}
-
-// dS = P * (dP - E) in place of dP.
-template <class Target, int n, bool by_lane>
-void score_gradients(float* dP, const float* S, const float* E, Span t) {
-  using V = Vec<Target>;
-  using P = Panel<Target>;
-  using F = typename V::F;
-  for (int k = t.lo; k < t.hi; ++k) {
-    for (int j = 0; j < n * V::lanes; j += V::lanes) {
-      float* const at = dP + P::offset(k, P::width) + j;
-      const F p = V::template load<F>(S + P::offset(k, P::width) + j);
-      const F e = by_lane ? V::template load<F>(E + j) : V::broadcast(E[k]);
-      V::store(at, p * (V::template load<F>(at) - e));
-    }
-  }
-}
-
-// dQ for one block of rows.
-//
-//   for each block of columns:
-//     S = K Q^T, P = exp(S - L), dP = V dO^T   lanes are rows
-//     dQ += (P * (dP - E))^T K
-//   dQ = scale * dQ
+// L in the base of exp2, and E, of a run of rows. A row that sees no key has L
+// = -inf; +inf in its place, and behind the last row, makes P exactly 0.
 template <class Target>
-void backward_dQ(const Task& task, const Item& item, float* memory) {
-  using P = Panel<Target>;
-  const Problem& p = task.problem;
-  const Buffers<Target> b(task, memory);
-  float* const L2 = b.statistic(0);
-  float* const E = b.statistic(1);
-  P::pack_transposed(b.stationary_a, task[Operand::Q], item, p.D, task.scale);
-  P::pack_transposed(b.stationary_b, task[Operand::dO], item, p.Dv);
-  load_row_statistics<Target>(task, item, L2, E);
-  b.clear(b.accumulator_a, p.D);
-
-  const Span seen = task.mask.seen_by_any(item.rows);
-  const int key_head = item.head / p.group();
-  for (int c = seen.lo; c < seen.hi; c += task.plan.columns) {
-    const Item columns{
-        item.batch, key_head, {c, P::min(c + task.plan.columns, seen.hi)}};
-    P::pack(b.traversal_a, b.height, task[Operand::K], columns, p.D);
-    P::pack(b.traversal_b, b.height, task[Operand::V], columns, p.Dv);
-    for (int r = item.rows.lo; r < item.rows.hi; r += P::width) {
-      const Span rows{r, P::min(r + P::width, item.rows.hi)};
-      const Span keys = intersect(columns.rows, task.mask.seen_by_any(rows));
-      if (keys.empty()) {
-        continue;
-      }
-      const Span t{keys.lo - c, keys.hi - c};
-      const int panel = (r - item.rows.lo) / P::width;
-      const int lane = panel * P::width;
-      P::with_vectors(P::vectors_for(rows.size()), [&]<int n>() {
-        b.template multiply<n>(
-            b.S, b.traversal_a, b.stationary_a, p.D, panel, t);
-        if (!task.mask.seen_by_all(rows).contains(keys)) {
-          hide_keys<Target, n>(b.S, task.mask, rows, c, t);
-        }
-        probabilities<Target, n, true>(b.S, L2 + lane, t);
-        b.template multiply<n>(
-            b.dP, b.traversal_b, b.stationary_b, p.Dv, panel, t);
-        score_gradients<Target, n, true>(b.dP, b.S, E + lane, t);
-      });
-      b.accumulate(
-          b.accumulator_a, b.dP, b.traversal_a, p.D, panel, rows.size(), t);
-    }
-  }
-
-  for (int r = 0; r < item.rows.size(); ++r) {
-    b.write(
-        task[Operand::dQ].row(item.batch, item.head, item.rows.lo + r),
-        b.accumulator_a,
-        p.D,
-        r,
-        task.scale);
-  }
-}
-
-// dK and dV of one block of columns, from one block of rows of one query head.
-//
-//   S = Q K^T, P = exp(S - L), dP = dO V^T   lanes are columns
-//   dV += P^T dO, dK += (P * (dP - E))^T Q
-template <class Target>
-void add_dKdV(
+void load_statistics(
     const Task& task,
+    Shared& shared,
     const Buffers<Target>& b,
-    const Item& columns,
-    const Item& rows) {
-  using P = Panel<Target>;
-  const Problem& p = task.problem;
+    const Rows& at) {
+  using V = Vec<Target>;
   float* const L2 = b.statistic(0);
   float* const E = b.statistic(1);
-  P::pack(b.traversal_a, b.height, task[Operand::Q], rows, p.D, task.scale);
-  P::pack(b.traversal_b, b.height, task[Operand::dO], rows, p.Dv);
-  load_row_statistics<Target>(task, rows, L2, E);
-  for (int c = columns.rows.lo; c < columns.rows.hi; c += P::width) {
-    const Span keys{c, P::min(c + P::width, columns.rows.hi)};
-    const Span queries = intersect(rows.rows, task.mask.sees_any(keys));
-    if (queries.empty()) {
-      continue;
-    }
-    const Span t{queries.lo - rows.rows.lo, queries.hi - rows.rows.lo};
-    const int panel = (c - columns.rows.lo) / P::width;
-    P::with_vectors(P::vectors_for(keys.size()), [&]<int n>() {
-      b.template multiply<n>(b.S, b.traversal_a, b.stationary_a, p.D, panel, t);
-      if (!task.mask.sees_all(keys).contains(queries)) {
-        hide_queries<Target, n>(b.S, task.mask, c, rows.rows.lo, t);
-      }
-      probabilities<Target, n, false>(b.S, L2, t);
-      if (task[Operand::dK].data != nullptr) {
-        b.template multiply<n>(
-            b.dP, b.traversal_b, b.stationary_b, p.Dv, panel, t);
-        score_gradients<Target, n, false>(b.dP, b.S, E, t);
-      }
-    });
-    if (task[Operand::dV].data != nullptr) {
-      b.accumulate(
-          b.accumulator_b, b.S, b.traversal_b, p.Dv, panel, keys.size(), t);
-    }
-    if (task[Operand::dK].data != nullptr) {
-      b.accumulate(
-          b.accumulator_a, b.dP, b.traversal_a, p.D, panel, keys.size(), t);
+  const View& view = task[Operand::L];
+  for (int r = 0; r < b.size.rows; ++r) {
+    L2[r] = V::infinity;
+    E[r] = 0.0f;
+    if (r < at.span.size()) {
+      const int row = at.span.lo + r;
+      const float L = view.at<float>(at.batch, at.head, row);
+      L2[r] = L == -V::infinity ? V::infinity : L * V::log2e;
+      E[r] = shared.E(at.batch, at.head, row);
     }
   }
 }
 
-// dK and dV of one block of columns: the sum over the heads of its group, then
-// over blocks of rows, in this order. Q is packed times the scale, so dK has
-// it.
+// Where the elements of a tile of P and dS go, and what they are made from.
 template <class Target>
-void backward_dKdV(const Task& task, const Item& item, float* memory) {
-  using P = Panel<Target>;
-  const Problem& p = task.problem;
-  const Buffers<Target> b(task, memory);
-  P::pack_transposed(b.stationary_a, task[Operand::K], item, p.D);
-  P::pack_transposed(b.stationary_b, task[Operand::V], item, p.Dv);
-  b.clear(b.accumulator_a, p.D);
-  b.clear(b.accumulator_b, p.Dv);
-
-  const Span seen = task.mask.sees_any(item.rows);
-  for (int g = 0; g < p.group(); ++g) {
-    const int head = item.head * p.group() + g;
-    for (int r = seen.lo; r < seen.hi; r += task.plan.rows) {
-      add_dKdV(
-          task,
-          b,
-          item,
-          {item.batch, head, {r, P::min(r + task.plan.rows, seen.hi)}});
-    }
-  }
-
-  for (int r = 0; r < item.rows.size(); ++r) {
-    const int row = item.rows.lo + r;
-    if (task[Operand::dK].data != nullptr) {
-      const Row to = task[Operand::dK].row(item.batch, item.head, row);
-      b.write(to, b.accumulator_a, p.D, r, 1.0f);
-    }
-    if (task[Operand::dV].data != nullptr) {
-      const Row to = task[Operand::dV].row(item.batch, item.head, row);
-      b.write(to, b.accumulator_b, p.Dv, r, 1.0f);
-    }
-  }
-}
-
-// E = rowsum(dO * O) - dL of one block of rows.
-template <class Target>
-void row_dots(const Task& task, const Item& item, float*) {
+struct Pointwise {
   using V = Vec<Target>;
-  using P = Panel<Target>;
-  const int features = task.problem.Dv;
-  for (int row = item.rows.lo; row < item.rows.hi; ++row) {
-    const Row O = task[Operand::O].row(item.batch, item.head, row);
-    const Row dO = task[Operand::dO].row(item.batch, item.head, row);
-    typename V::F sum = {};
-    for (int f = 0; f < features; f += V::lanes) {
-      const int n = P::min(features - f, V::lanes);
-      sum += V::load_features(O, f, n) * V::load_features(dO, f, n);
+  using F = typename V::F;
+
+  float* S;                      // -> P
+  float* dP;                     // -> dS
+  const float* kept = nullptr;   // dropout
+  const float* capped = nullptr; // softcap
+  const float* L2 = nullptr;     // of the panel's queries
+  const float* E = nullptr;
+  float exponent = 1.0f;
+
+  // P = exp(S - L), dS = P * (dP - E) at one vector. With dropout Z, P * Z
+  // takes P's place, and dP is that of P * Z.
+  [[gnu::always_inline]] void step(
+      std::ptrdiff_t at, F l, F e, F& P, F& dS) const {
+    P = V::exp2(V::template load<F>(S + at) * exponent - l);
+    F d = V::template load<F>(dP + at);
+    const F p = P;
+    if (kept != nullptr) {
+      const F z = V::template load<F>(kept + at);
+      d *= z;
+      P *= z;
     }
-    const auto at = [&](Operand operand) {
-      return static_cast<float*>(
-          task[operand].row(item.batch, item.head, row).data);
-    };
-    *at(Operand::E) = V::sum(sum) - *at(Operand::dL);
+    dS = p * (d - e);
   }
+  [[gnu::always_inline]] F uncap(std::ptrdiff_t at, F dS) const {
+    return capped == nullptr ? dS : dS * V::template load<F>(capped + at);
+  }
+};
+
+template <class Target, int n>
+void pointwise(const Pointwise<Target>& x, Span t) {
+  using V = Vec<Target>;
+  using X = Product<Target>;
+  using F = typename V::F;
+  for (int k = t.lo; k < t.hi; ++k) {
+    for (int j = 0; j < n * V::lanes; j += V::lanes) {
+      const auto at = X::offset(k, X::panel) + j;
+      F P, dS;
+      x.step(
+          at,
+          V::template load<F>(x.L2 + j),
+          V::template load<F>(x.E + j),
+          P,
+          dS);
+      V::store(x.S + at, P);
+      V::store(x.dP + at, x.uncap(at, dS));
+    }
+  }
+}
+
+// The same into words: pairs of queries of P and dS, pairs of keys of dS.
+template <class Target, int n>
+void pointwise_pairs(
+    const Pointwise<Target>& x,
+    float* P_pairs,
+    float* dS_pairs,
+    float* key_pairs,
+    Span t) {
+  using V = Vec<Target>;
+  using X = Product<Target>;
+  using F = typename V::F;
+  for (int k = t.lo; k < t.hi; k += 2) {
+    for (int j = 0; j < n * V::lanes; j += V::lanes) {
+      F dS[2];
+      for (int i = 0; i < 2; ++i) {
+        const auto at = X::offset(k + i, X::panel) + j;
+        F P;
+        x.step(
+            at,
+            V::template load<F>(x.L2 + j),
+            V::template load<F>(x.E + j),
+            P,
+            dS[i]);
+        dS[i] = x.uncap(at, dS[i]);
+        V::store(P_pairs + at / 2, V::narrow(P));
+        V::store(dS_pairs + at / 2, V::narrow(dS[i]));
+      }
+      V::store(
+          key_pairs + X::offset(k / 2, X::panel) + j, V::pair(dS[0], dS[1]));
+    }
+  }
+}
+
+// The slope's part of a tile: -sum(dS * |i' - j|), before the softcap.
+template <class Target, int n>
+float slope_gradient(
+    const Task& task, const Tile& tile, const Pointwise<Target>& x) {
+  using V = Vec<Target>;
+  using X = Product<Target>;
+  using F = typename V::F;
+  const int shift = task.problem.Nk - task.problem.Nq;
+  const F first = __builtin_convertvector(
+      V::iota() + (tile.rows.lo + shift - tile.first), F);
+  F sum = {};
+  for (int k = tile.t.lo; k < tile.t.hi; ++k) {
+    for (int j = 0; j < n * V::lanes; j += V::lanes) {
+      F P, dS;
+      x.step(
+          X::offset(k, X::panel) + j,
+          V::template load<F>(x.L2 + j),
+          V::template load<F>(x.E + j),
+          P,
+          dS);
+      sum -= dS * V::abs(first + static_cast<float>(j - k));
+    }
+  }
+  return V::sum(sum);
+}
+
+// S and dP of a tile, as the pointwise steps take them. False where the boolean
+// mask leaves nothing; else `tile.t` is what is left.
+template <class Target, int n>
+bool score_and_gradient(
+    const Task& task,
+    const Cover& cover,
+    const Buffers<Target>& b,
+    const Pointwise<Target>& x,
+    int panel,
+    bool gradient,
+    Tile& tile) {
+  const Features& features = task.problem.features;
+  if (features.bias || features.mask) {
+    const Span left = read_added<Target, n>(task, tile, b.at(b.size.added));
+    tile.t = left.empty() ? left : intersect(tile.t, whole_tiles<Target>(left));
+    if (tile.t.empty()) {
+      return false;
+    }
+  }
+  b.template scores<n>(
+      x.S, b.size.K_rows, b.size.Q_lanes, b.size.lanes_words, panel, tile.t);
+  finish_scores<Target, n>(task, cover, b, tile, x.S);
+  if (gradient) {
+    b.template scores<n>(
+        x.dP,
+        b.size.V_rows,
+        b.size.dO_lanes,
+        b.size.value_words,
+        panel,
+        tile.t);
+  }
+  if (features.dropout) {
+    draw_kept<Target, n>(task, tile, b.at(b.size.kept));
+  }
+  return true;
+}
+
+template <class Target>
+Pointwise<Target> pointwise_of(
+    const Task& task, const Buffers<Target>& b, int panel) {
+  constexpr bool pairs = Buffers<Target>::pairs;
+  const Features& features = task.problem.features;
+  const int lane = panel * Product<Target>::panel;
+  Pointwise<Target> x;
+  x.S = b.tile(b.size.S, pairs ? 0 : panel);
+  x.dP = b.tile(b.size.dP, pairs ? 0 : panel);
+  x.kept = features.dropout ? b.at(b.size.kept) : nullptr;
+  x.capped = features.softcap ? b.at(b.size.capped) : nullptr;
+  x.L2 = b.statistic(0) + lane;
+  x.E = b.statistic(1) + lane;
+  x.exponent = b.factors.exponent;
+  return x;
+}
+
+// P and dS of one panel of queries, and its part of dQ. Gives the keys that
+// were computed.
+template <class Target>
+Span backward_tile(
+    const Task& task,
+    const Cover& cover,
+    const Buffers<Target>& b,
+    const Wanted& wanted,
+    int panel,
+    Tile tile,
+    float& slope) {
+  using X = Product<Target>;
+  const auto x = pointwise_of(task, b, panel);
+  X::template with_vectors<Target::tile.vectors>(
+      tile.rows.size(), [&]<int n>() {
+        if (!score_and_gradient<Target, n>(
+                task, cover, b, x, panel, wanted.dS(), tile)) {
+          return;
+        }
+        if (wanted.dslopes) {
+          slope += slope_gradient<Target, n>(task, tile, x);
+        }
+        const float* left = x.dP;
+        if constexpr (Buffers<Target>::pairs) {
+          pointwise_pairs<Target, n>(
+              x,
+              b.pair_tile(b.size.P_pairs, panel),
+              b.pair_tile(b.size.dS_pairs, panel),
+              b.at(b.size.key_pairs),
+              tile.t);
+          left = b.at(b.size.key_pairs);
+        } else {
+          pointwise<Target, n>(x, tile.t);
+        }
+        if (wanted.dQ) {
+          b.sum_over_keys(
+              b.size.dQ,
+              left,
+              b.size.K_features,
+              task.problem.D,
+              panel,
+              tile.rows.size(),
+              tile.t);
+        }
+      });
+  return tile.t;
+}
+
+// The panels of a block of rows that were computed: their queries and keys.
+struct Panels {
+  static constexpr int most = 64;
+  int count = 0;
+  int queries[most];
+  Span t[most];
+};
+
+// sums += tiles^T * right, over the queries of all panels: dV from P and dO, dK
+// from dS and Q.
+template <class Target>
+void sum_over_queries(
+    const Buffers<Target>& b,
+    const Panels& panels,
+    std::size_t sums,
+    std::size_t tiles,
+    std::size_t right,
+    int features,
+    int keys) {
+  using X = Product<Target>;
+  constexpr int strip = Target::tile.sum_rows;
+  constexpr int pitch = X::panel / Target::values_per_word;
+  for (int f = 0; f < features; f += X::sum_panel) {
+    const float* const from = b.at(right) +
+        X::offset(f / X::sum_panel * b.row_words_height, X::sum_panel);
+    for (int k = 0; k < keys; k += strip) {
+      float* const to = b.at(sums) +
+          X::offset(f / X::sum_panel * b.size.columns + k, X::sum_panel);
+      X::template with_vectors<Target::tile.sum_vectors>(
+          features - f, [&]<int n>() {
+            typename X::F sum[strip][n];
+            X::template load(sum, to, X::sum_panel);
+            for (int p = 0; p < panels.count; ++p) {
+              if (panels.t[p].lo <= k && k < panels.t[p].hi) {
+                const float* const left = Buffers<Target>::pairs
+                    ? b.pair_tile(tiles, p)
+                    : b.tile(tiles, p);
+                X::template sum_over_queries<n, pitch>(
+                    sum,
+                    left + X::offset(k, pitch),
+                    from + X::offset(p * pitch, X::sum_panel),
+                    Pack<Target>::words(panels.queries[p]));
+              }
+            }
+            X::template store(to, X::sum_panel, sum);
+          });
+    }
+  }
+}
+
+// The sum of an item for a block of rows joins dQ in the item's turn.
+template <class Target>
+void add_dQ(
+    const Task& task,
+    Shared& shared,
+    const Buffers<Target>& b,
+    const Rows& at,
+    int row_block,
+    int column_block) {
+  using V = Vec<Target>;
+  using X = Product<Target>;
+  const Problem& p = task.problem;
+  const auto turn = shared.wait(at.batch, at.head, row_block, column_block);
+  const Span all = shared.row_block(row_block);
+  const bool direct = p.dtype == Dtype::float32;
+  for (int row = all.lo; row < all.hi; ++row) {
+    const bool mine = at.span.lo <= row && row < at.span.hi;
+    const Row out = task[Operand::dQ].row(at.batch, at.head, row);
+    const Row sum = direct ? out : Row{shared.dQ(at.batch, at.head, row)};
+    for (int f = 0; f < p.D; f += X::lanes) {
+      const int n = X::min(p.D - f, X::lanes);
+      typename V::F v =
+          turn.first ? typename V::F{} : V::load_features(sum, f, n);
+      if (mine) {
+        const float* from = b.at(b.size.dQ) +
+            X::offset(f / X::sum_panel * b.size.rows + row - at.span.lo,
+                      X::sum_panel) +
+            f % X::sum_panel;
+        v += V::template load<typename V::F>(from) * task.numbers.scale;
+      }
+      V::store_features(sum, f, n, v);
+      if (!direct && turn.last) {
+        V::store_features(out, f, n, v);
+      }
+    }
+  }
+  shared.done(at.batch, at.head, row_block, column_block);
+}
+
+// What one block of rows of one query head adds to dQ, dK, dV and dslopes.
+template <class Target>
+float backward_rows(
+    const Task& task,
+    const Cover& cover,
+    Shared& shared,
+    const Buffers<Target>& b,
+    const Rows& columns,
+    const Rows& at) {
+  using X = Product<Target>;
+  using Packer = Pack<Target>;
+  const Problem& p = task.problem;
+  const Wanted wanted(task);
+  constexpr int spare = Buffers<Target>::spare;
+  const View& Q = task[Operand::Q];
+  const View& dO = task[Operand::dO];
+  Packer::lanes_form(b.at(b.size.Q_lanes), Q, at, p.D, b.factors.packed);
+  Packer::lanes_form(b.at(b.size.dO_lanes), dO, at, p.Dv, 1.0f);
+  Packer::features(
+      b.at(b.size.Q_features), b.row_words_height, Q, at, p.D, spare);
+  Packer::features(
+      b.at(b.size.dO_features), b.row_words_height, dO, at, p.Dv, spare);
+  load_statistics(task, shared, b, at);
+  if (wanted.dQ) {
+    b.clear(b.size.dQ, b.size.rows, p.D);
+  }
+  Panels panels;
+  float slope = 0;
+  for (int r = at.span.lo; r < at.span.hi; r += X::panel) {
+    const Span rows{r, X::min(r + X::panel, at.span.hi)};
+    const Span mine = intersect(columns.span, cover.keys(at.batch, rows));
+    Span t;
+    if (!mine.empty() && cover.live(at.batch, at.head, rows, mine)) {
+      const int first = columns.span.lo;
+      t = whole_tiles<Target>({mine.lo - first, mine.hi - first});
+      t = backward_tile(
+          task,
+          cover,
+          b,
+          wanted,
+          panels.count,
+          {at.batch, at.head, rows, first, t},
+          slope);
+    }
+    panels.queries[panels.count] = rows.size();
+    panels.t[panels.count++] = t;
+  }
+  const auto& size = b.size;
+  const std::size_t P = Buffers<Target>::pairs ? size.P_pairs : size.S;
+  const std::size_t dS = Buffers<Target>::pairs ? size.dS_pairs : size.dP;
+  const int keys = columns.span.size();
+  if (wanted.dV) {
+    sum_over_queries(b, panels, size.dV, P, size.dO_features, p.Dv, keys);
+  }
+  if (wanted.dK) {
+    sum_over_queries(b, panels, size.dK, dS, size.Q_features, p.D, keys);
+  }
+  return slope;
+}
+
+template <class Target>
+void write_keys(const Task& task, const Buffers<Target>& b, const Rows& at) {
+  const Problem& p = task.problem;
+  for (int r = 0; r < at.span.size(); ++r) {
+    const int row = at.span.lo + r;
+    const auto write =
+        [&](Operand operand, std::size_t sums, int features, float factor) {
+          if (task[operand].data != nullptr) {
+            const Row to = task[operand].row(at.batch, at.head, row);
+            b.write(to, sums, b.size.columns, features, r, factor);
+          }
+        };
+    write(Operand::dK, b.size.dK, p.D, task.numbers.scale);
+    write(Operand::dV, b.size.dV, p.Dv, 1.0f);
+  }
+}
+
+template <class Target>
+void pack_keys(const Task& task, const Buffers<Target>& b, const Rows& at) {
+  using Packer = Pack<Target>;
+  const Problem& p = task.problem;
+  constexpr int spare = Buffers<Target>::spare;
+  const View& K = task[Operand::K];
+  Packer::rows(b.at(b.size.K_rows), b.columns_height, K, at, p.D, spare);
+  Packer::rows(
+      b.at(b.size.V_rows), b.columns_height, task[Operand::V], at, p.Dv, spare);
+  if constexpr (Buffers<Target>::pairs) {
+    Packer::features(
+        b.at(b.size.K_features), b.column_words_height, K, at, p.D, spare);
+  }
+}
+
+// All gradients that one block of columns of a key head takes part in. Five
+// products a tile:
+//
+//   for each query head of the group, each block of rows:
+//     S = K Q^T, P = exp(S - L), dP = V dO^T     lanes are rows
+//     dS = P * (dP - E), dQ += dS^T K
+//     dV += P dO, dK += dS Q                     over the whole block of rows
+template <class Target>
+void backward(
+    const Task& task,
+    const Cover& cover,
+    Shared& shared,
+    const Workspace& workspace,
+    const Rows& at,
+    float* memory) {
+  const Problem& p = task.problem;
+  const Buffers<Target> b(task, workspace, memory);
+  const int column_block = at.span.lo / shared.grid().columns;
+  pack_keys(task, b, at);
+  b.clear(b.size.dK, b.size.columns, p.D);
+  b.clear(b.size.dV, b.size.columns, p.Dv);
+  shared.wait_for_memory(at.batch, at.head);
+
+  const Span seen = cover.rows(at.batch, at.span);
+  for (int g = 0; g < p.group(); ++g) {
+    const int head = at.head * p.group() + g;
+    float slope = 0;
+    for (int r = seen.lo / shared.grid().rows; r * shared.grid().rows < seen.hi;
+         ++r) {
+      if (shared.touches(at.batch, head, r, column_block)) {
+        const Rows rows{at.batch, head, intersect(seen, shared.row_block(r))};
+        slope += backward_rows(task, cover, shared, b, at, rows);
+        if (task[Operand::dQ].data != nullptr) {
+          add_dQ(task, shared, b, rows, r, column_block);
+        }
+      }
+    }
+    if (p.features.alibi) {
+      shared.slope_part(at.batch, head, column_block) = slope;
+    }
+  }
+  write_keys(task, b, at);
+  shared.finish_item(at.batch, at.head);
 }
 
 } // namespace tessera::cpu

@@ -1,110 +1,157 @@
 #pragma once
 
-#include "backend/cpu/tile/panel.h"
+#include "backend/cpu/cover.h"
+#include "backend/cpu/tile/pack.h"
 
 namespace tessera::cpu {
 
-// The buffers of one thread, with the shapes that turn them into panels.
+// A panel of queries against a run of keys: lanes are the queries `rows`, tile
+// row t is key `first + t`.
+struct Tile {
+  int batch = 0;
+  int head = 0; // of queries
+  Span rows;
+  int first = 0;
+  Span t;
+
+  Span keys() const {
+    return {first + t.lo, first + t.hi};
+  }
+};
+
+// What scores are multiplied by on their way: Q when it is packed, the tile
+// where a feature changes scores, and the exponent of 2.
+struct Factors {
+  float packed = 1.0f;
+  float tile = 1.0f;
+  float exponent = 1.0f;
+};
+
+// bfloat16 words must stay as they are, so that their factor comes later. There
+// a scale below 0 would turn the largest score into the least, and one near 0
+// carry a sink beyond float32.
 template <class Target>
-struct Buffers : Panel<Target> {
-  using P = Panel<Target>;
-  using V = typename P::V;
-  using F = typename P::F;
+Factors factors_of(const Task& task) {
+  constexpr bool pairs = Target::values_per_word == 2;
+  constexpr float log2e = 1.44269504f;
+  const float scale = task.numbers.scale;
+  const bool plain = !task.problem.features.change_scores();
+  if (!pairs) {
+    return plain ? Factors{scale * log2e, 1.0f, 1.0f}
+                 : Factors{scale, 1.0f, log2e};
+  }
+  return plain && scale > 1e-6f ? Factors{1.0f, 1.0f, scale * log2e}
+                                : Factors{1.0f, scale, log2e};
+}
 
-  Buffers(const Task& task, float* memory)
-      : stationary_a(memory + task.workspace.stationary_a),
-        stationary_b(memory + task.workspace.stationary_b),
-        traversal_a(memory + task.workspace.traversal_a),
-        traversal_b(memory + task.workspace.traversal_b),
-        S(memory + task.workspace.tile_S),
-        dP(memory + task.workspace.tile_dP),
-        accumulator_a(memory + task.workspace.accumulator_a),
-        accumulator_b(memory + task.workspace.accumulator_b),
-        height(task.plan.traversal() + P::strip),
-        depth(round_up(task.plan.stationary(), P::width)),
-        statistics_(memory + task.workspace.statistics),
-        statistics_length_(task.workspace.statistics_length) {}
+// The buffers of one thread, and the products on them.
+template <class Target>
+struct Buffers {
+  using X = Product<Target>;
+  using V = typename X::V;
+  using F = typename X::F;
+  using Packer = Pack<Target>;
+  static constexpr bool pairs = Packer::pairs;
+  static constexpr int P = X::panel;
+  static constexpr int W = X::sum_panel;
+  static constexpr int spare = Target::tile.sum_rows;
 
+  Buffers(const Task& task, const Workspace& workspace, float* memory)
+      : size(workspace),
+        factors(factors_of<Target>(task)),
+        columns_height(workspace.columns + spare),
+        column_words_height(Packer::words(workspace.columns) + spare),
+        row_words_height(Packer::words(workspace.rows) + spare),
+        memory_(memory) {}
+
+  float* at(std::size_t offset) const {
+    return memory_ + offset;
+  }
   float* statistic(int index) const {
-    return statistics_ + P::offset(index, statistics_length_);
+    return memory_ + size.statistics + X::offset(index, size.statistics_length);
+  }
+  // A tile of panel p, where each has its own.
+  float* tile(std::size_t first, int p) const {
+    return memory_ + first + X::offset(p, size.tile_words);
+  }
+  float* pair_tile(std::size_t first, int p) const {
+    return memory_ + first + X::offset(p, size.tile_words / 2);
   }
 
-  // A tile = traversal operand times one panel of the stationary one.
+  // tile = rows form times panel p of the lanes form.
   template <int n>
-  void multiply(
+  void scores(
       float* tile,
-      const float* traversal,
-      const float* stationary,
-      int features,
-      int panel,
+      std::size_t rows_form,
+      std::size_t lanes_form,
+      int words,
+      int p,
       Span t) const {
-    P::template multiply<n>(
+    X::template scores<n>(
         tile,
-        traversal,
-        height,
-        stationary + P::offset(panel * features, P::width),
-        features,
+        at(rows_form),
+        columns_height,
+        at(lanes_form) + X::offset(p * words, P),
+        words,
         t);
   }
 
-  // The accumulator's rows of one panel of the stationary operand, plus the
-  // transposed tile times the traversal operand.
-  void accumulate(
-      float* accumulator,
-      const float* tile,
-      const float* traversal,
+  // The sums of the queries of panel p over the keys t of a packed tile.
+  // `left` holds the words of the tile, `right` the features form of the keys.
+  void sum_over_keys(
+      std::size_t sums,
+      const float* left,
+      std::size_t right,
       int features,
-      int panel,
-      int rows,
+      int p,
+      int queries,
       Span t) const {
-    for (int f = 0; f < features; f += P::width) {
-      float* C = accumulator +
-          P::offset(f / P::width * depth + panel * P::width, P::width);
-      const float* B = traversal + P::offset(f / P::width * height, P::width);
-      P::with_vectors(P::vectors_for(features - f), [&]<int n>() {
-        P::template accumulate<n>(C, rows, tile, B, t);
-      });
+    const int first = t.lo / Target::values_per_word;
+    const int count = Packer::words(t.hi) - first;
+    for (int f = 0; f < features; f += W) {
+      float* const to = at(sums) + X::offset(f / W * size.rows + p * P, W);
+      const float* const from =
+          at(right) + X::offset(f / W * column_words_height + first, W);
+      X::template with_vectors<Target::tile.sum_vectors>(
+          features - f, [&]<int n>() {
+            X::template sum_over_keys<n>(
+                to, queries, left + X::offset(first, P), from, count);
+          });
     }
   }
 
-  void clear(float* accumulator, int features) const {
-    const auto floats = P::offset(depth, round_up(features, P::width));
+  void clear(std::size_t sums, int rows, int features) const {
+    const auto floats = X::offset(rows, round_up(features, W));
     __builtin_memset(
-        accumulator, 0, static_cast<std::size_t>(floats) * sizeof(float));
+        at(sums), 0, static_cast<std::size_t>(floats) * sizeof(float));
   }
 
-  // Row r of an accumulator, times factor, into the row of an output.
+  // Row r of a sum of `height` rows, times factor, into the row of an output.
   void write(
       const Row& to,
-      const float* accumulator,
+      std::size_t sums,
+      int height,
       int features,
       int r,
       float factor) const {
-    for (int f = 0; f < features; f += P::lanes) {
-      const float* from = accumulator +
-          P::offset(f / P::width * depth + r, P::width) + f % P::width;
+    for (int f = 0; f < features; f += X::lanes) {
+      const float* from = at(sums) + X::offset(f / W * height + r, W) + f % W;
       V::store_features(
           to,
           f,
-          P::min(features - f, P::lanes),
+          X::min(features - f, X::lanes),
           V::template load<F>(from) * factor);
     }
   }
 
-  float* stationary_a;
-  float* stationary_b;
-  float* traversal_a;
-  float* traversal_b;
-  float* S;
-  float* dP;
-  float* accumulator_a;
-  float* accumulator_b;
-  int height; // rows of a packed traversal operand
-  int depth;  // rows of an accumulator
+  const Workspace& size;
+  Factors factors;
+  int columns_height;      // rows of a packed rows form of keys
+  int column_words_height; // words of a packed features form of keys
+  int row_words_height;    // the same of queries
 
  private:
-  float* statistics_;
-  int statistics_length_;
+  float* memory_;
 };
 
 } // namespace tessera::cpu

@@ -1,37 +1,89 @@
 #pragma once
 
-#include "backend/cpu/tile/buffers.h"
-#include "backend/cpu/tile/masked.h"
+#include "backend/cpu/tile/dropout.h"
+#include "backend/cpu/tile/scores.h"
 
 namespace tessera::cpu {
 
-// One block of keys joins the softmax of a panel of queries (lanes): S becomes
-// P, relative to the new row maximum m; l is the sum so far; `alpha` is what
-// earlier sums shrink by. A row that saw no key yet keeps m = -inf.
+// Keys are taken by whole words of a tile's columns.
+template <class Target>
+Span whole_words(Span t) {
+  constexpr int unit = Target::values_per_word;
+  return {t.lo / unit * unit, round_up(t.hi, unit)};
+}
+
+// The state of the rows' softmax, a value a query: the largest score m, what is
+// taken off the exponents, and the sum l of the probabilities so far; `alpha`
+// is what earlier sums shrink by. The shift is m in the exponents' unit, as it
+// was rounded. A row that saw no key yet has m = shift = -inf.
+struct Softmax {
+  float* m;
+  float* shift;
+  float* l;
+  float* alpha;
+};
+
+// One block of keys joins the softmax of a panel of queries: S becomes P. Says
+// whether any maximum changed.
 template <class Target, int n>
-void online_softmax(float* S, Span t, float* m, float* l, float* alpha) {
+bool online_softmax(float* S, Span t, float exponent, const Softmax& state) {
   using V = Vec<Target>;
-  using P = Panel<Target>;
+  using P = Product<Target>;
   using F = typename V::F;
-  for (int j = 0; j < n * V::lanes; j += V::lanes) {
-    float* const column = S + j;
-    const F before = V::template load<F>(m + j);
-    F top = before;
-    for (int k = t.lo; k < t.hi; ++k) {
-      top = V::max(top, V::template load<F>(column + P::offset(k, P::width)));
+  F top[n];
+  for (int j = 0; j < n; ++j) {
+    top[j] = V::template load<F>(state.m + j * V::lanes);
+  }
+  for (int k = t.lo; k < t.hi; ++k) {
+    for (int j = 0; j < n; ++j) {
+      const float* at = S + P::offset(k, P::panel) + j * V::lanes;
+      top[j] = V::max(top[j], V::template load<F>(at));
     }
-    const F shift = (top == V::broadcast(-V::infinity) ? F{} : top) * V::log2e;
-    F sum = F{};
-    for (int k = t.lo; k < t.hi; ++k) {
-      float* const at = column + P::offset(k, P::width);
-      const F p = V::exp2(V::template load<F>(at) * V::log2e - shift);
+  }
+  typename V::I changed = {};
+  F shift[n];
+  F sum[n];
+  for (int j = 0; j < n; ++j) {
+    const int lane = j * V::lanes;
+    changed |= V::template load<F>(state.m + lane) != top[j];
+    V::store(state.m + lane, top[j]);
+    const F before = V::template load<F>(state.shift + lane);
+    const F after = top[j] * exponent;
+    V::store(state.shift + lane, after);
+    shift[j] = top[j] == V::broadcast(-V::infinity)
+        ? F{}
+        : V::template load<F>(state.shift + lane);
+    const F shrink = V::exp2(before - shift[j]);
+    V::store(state.alpha + lane, shrink);
+    sum[j] = V::template load<F>(state.l + lane) * shrink;
+  }
+  for (int k = t.lo; k < t.hi; ++k) {
+    for (int j = 0; j < n; ++j) {
+      float* const at = S + P::offset(k, P::panel) + j * V::lanes;
+      const F p = V::exp2(V::template load<F>(at) * exponent - shift[j]);
       V::store(at, p);
-      sum += p;
+      sum[j] += p;
     }
-    const F shrink = V::exp2(before * V::log2e - shift);
-    V::store(alpha + j, shrink);
-    V::store(l + j, V::template load<F>(l + j) * shrink + sum);
-    V::store(m + j, top);
+  }
+  for (int j = 0; j < n; ++j) {
+    V::store(state.l + j * V::lanes, sum[j]);
+  }
+  return V::any(changed);
+}
+
+// Two rows of a tile at a time -> words of pairs of keys.
+template <class Target, int n>
+void pair_keys(float* pairs, const float* tile, Span t) {
+  using V = Vec<Target>;
+  using P = Product<Target>;
+  using F = typename V::F;
+  for (int k = t.lo; k < t.hi; k += 2) {
+    for (int j = 0; j < n * V::lanes; j += V::lanes) {
+      const float* at = tile + P::offset(k, P::panel) + j;
+      V::store(
+          pairs + P::offset(k / 2, P::panel) + j,
+          V::pair(V::template load<F>(at), V::template load<F>(at + P::panel)));
+    }
   }
 }
 
@@ -43,83 +95,189 @@ void rescale(
     int rows,
     int features,
     const float* alpha) {
-  using P = Panel<Target>;
+  using P = Product<Target>;
+  using V = Vec<Target>;
   using F = typename P::F;
   for (int f = 0; f < features; f += P::lanes) {
-    float* const column = b.accumulator_b +
-        P::offset(f / P::width * b.depth + panel * P::width, P::width) +
-        f % P::width;
+    float* const column = b.at(b.size.O) +
+        P::offset(f / P::sum_panel * b.size.rows + panel * P::panel,
+                  P::sum_panel) +
+        f % P::sum_panel;
     for (int r = 0; r < rows; ++r) {
-      float* const at = column + P::offset(r, P::width);
-      P::V::store(at, P::V::template load<F>(at) * alpha[r]);
+      float* const at = column + P::offset(r, P::sum_panel);
+      V::store(at, V::template load<F>(at) * alpha[r]);
     }
   }
 }
 
-// O = softmax(scale * Q K^T) V and L for one block of rows.
+// One panel of queries against one packed block of keys.
+template <class Target>
+void forward_tile(
+    const Task& task,
+    const Cover& cover,
+    const Buffers<Target>& b,
+    int panel,
+    Tile tile) {
+  using P = Product<Target>;
+  const Problem& p = task.problem;
+  const int lane = panel * P::panel;
+  float* const S = b.at(b.size.S);
+  const Softmax state{
+      b.statistic(0) + lane,
+      b.statistic(1) + lane,
+      b.statistic(2) + lane,
+      b.statistic(3) + lane};
+  P::template with_vectors<Target::tile.vectors>(
+      tile.rows.size(), [&]<int n>() {
+        if (p.features.bias || p.features.mask) {
+          tile.t = whole_words<Target>(
+              read_added<Target, n>(task, tile, b.at(b.size.added)));
+          if (tile.t.empty()) {
+            return;
+          }
+        }
+        b.template scores<n>(
+            S,
+            b.size.K_rows,
+            b.size.Q_lanes,
+            b.size.lanes_words,
+            panel,
+            tile.t);
+        finish_scores<Target, n>(task, cover, b, tile, S);
+        if (online_softmax<Target, n>(S, tile.t, b.factors.exponent, state)) {
+          rescale(b, panel, tile.rows.size(), p.Dv, state.alpha);
+        }
+        if (p.features.dropout) {
+          draw_kept<Target, n>(task, tile, b.at(b.size.kept));
+          multiply_by_tile<Target, n>(tile.t, S, b.at(b.size.kept));
+        }
+        const float* left = S;
+        if constexpr (Buffers<Target>::pairs) {
+          pair_keys<Target, n>(b.at(b.size.key_pairs), S, tile.t);
+          left = b.at(b.size.key_pairs);
+        }
+        b.sum_over_keys(
+            b.size.O,
+            left,
+            b.size.V_features,
+            p.Dv,
+            panel,
+            tile.rows.size(),
+            tile.t);
+      });
+}
+
+// Natural logarithm; -inf where there is none.
+template <class Target>
+float sink_of(const Task& task, int head) {
+  using V = Vec<Target>;
+  return task.problem.features.sinks
+      ? V::load_features(task[Operand::sinks].row(head, 0, 0), 0, 1)[0]
+      : -V::infinity;
+}
+
+// The sink is one more key, whose score is as it is and whose value is 0.
+template <class Target>
+void start_rows(const Task& task, const Buffers<Target>& b, const Rows& at) {
+  using V = Vec<Target>;
+  const float m =
+      sink_of<Target>(task, at.head) * V::log2e / b.factors.exponent;
+  for (int r = 0; r < b.size.rows; ++r) {
+    b.statistic(0)[r] = m;
+    b.statistic(1)[r] = m * b.factors.exponent;
+    b.statistic(2)[r] = m == -V::infinity ? 0.0f : 1.0f;
+  }
+  b.clear(b.size.O, b.size.rows, task.problem.Dv);
+}
+
+// O = O / l, L = m + log(l). L of a row that sees the sink alone is the sink to
+// the bit.
+template <class Target>
+void finish_rows(const Task& task, const Buffers<Target>& b, const Rows& at) {
+  using V = Vec<Target>;
+  const float sink = sink_of<Target>(task, at.head);
+  const float sink_shift =
+      sink * V::log2e / b.factors.exponent * b.factors.exponent;
+  for (int r = 0; r < at.span.size(); ++r) {
+    const int row = at.span.lo + r;
+    const float shift = b.statistic(1)[r];
+    const float l = b.statistic(2)[r];
+    b.write(
+        task[Operand::O].row(at.batch, at.head, row),
+        b.size.O,
+        b.size.rows,
+        task.problem.Dv,
+        r,
+        l == 0.0f ? 0.0f : 1.0f / l);
+    const bool alone = l == 1.0f && shift == sink_shift;
+    task[Operand::L].at<float>(at.batch, at.head, row) =
+        alone ? sink : shift * V::ln2 + __builtin_logf(l);
+  }
+}
+
+// O = softmax(scores) V and L for one block of rows.
 //
 //   for each block of columns:
 //     S = K Q^T, transposed: lanes are rows, so row sums need no shuffles
 //     P = exp(S - m), O = alpha * O + P V
 //   O = O / l, L = m + log(l)
 template <class Target>
-void forward(const Task& task, const Item& item, float* memory) {
-  using P = Panel<Target>;
+void forward(
+    const Task& task,
+    const Cover& cover,
+    const Workspace& workspace,
+    const Rows& at,
+    float* memory) {
+  using P = Product<Target>;
+  using Packer = Pack<Target>;
   const Problem& p = task.problem;
-  const Buffers<Target> b(task, memory);
-  float* const m = b.statistic(0);
-  float* const l = b.statistic(1);
-  float* const alpha = b.statistic(2);
-  P::pack_transposed(b.stationary_a, task[Operand::Q], item, p.D, task.scale);
-  b.clear(b.accumulator_b, p.Dv);
-  for (int r = 0; r < b.depth; ++r) {
-    m[r] = -P::V::infinity;
-    l[r] = 0.0f;
-  }
+  const Buffers<Target> b(task, workspace, memory);
+  Packer::lanes_form(
+      b.at(b.size.Q_lanes), task[Operand::Q], at, p.D, b.factors.packed);
+  start_rows(task, b, at);
 
-  const Span seen = task.mask.seen_by_any(item.rows);
-  const int key_head = item.head / p.group();
-  for (int c = seen.lo; c < seen.hi; c += task.plan.columns) {
-    const Item columns{
-        item.batch, key_head, {c, P::min(c + task.plan.columns, seen.hi)}};
-    P::pack(b.traversal_a, b.height, task[Operand::K], columns, p.D);
-    P::pack(b.traversal_b, b.height, task[Operand::V], columns, p.Dv);
-    for (int r = item.rows.lo; r < item.rows.hi; r += P::width) {
-      const Span rows{r, P::min(r + P::width, item.rows.hi)};
-      const Span keys = intersect(columns.rows, task.mask.seen_by_any(rows));
-      if (keys.empty()) {
-        continue;
+  const Span seen = cover.keys(at.batch, at.span);
+  const int block = task.plan.columns;
+  for (int c = seen.lo / block * block; c < seen.hi; c += block) {
+    const Span needed = intersect({c, c + block}, seen);
+    if (!cover.live(at.batch, at.head, at.span, needed)) {
+      continue;
+    }
+    const int first = whole_words<Target>(needed).lo;
+    const Rows keys{at.batch, at.head / p.group(), {first, needed.hi}};
+    constexpr int spare = Buffers<Target>::spare;
+    Packer::rows(
+        b.at(b.size.K_rows),
+        b.columns_height,
+        task[Operand::K],
+        keys,
+        p.D,
+        spare);
+    Packer::features(
+        b.at(b.size.V_features),
+        b.column_words_height,
+        task[Operand::V],
+        keys,
+        p.Dv,
+        spare);
+    for (int r = at.span.lo; r < at.span.hi; r += P::panel) {
+      const Span rows{r, P::min(r + P::panel, at.span.hi)};
+      const Span mine = intersect(needed, cover.keys(at.batch, rows));
+      if (!mine.empty() && cover.live(at.batch, at.head, rows, mine)) {
+        forward_tile(
+            task,
+            cover,
+            b,
+            (r - at.span.lo) / P::panel,
+            {at.batch,
+             at.head,
+             rows,
+             first,
+             whole_words<Target>({mine.lo - first, mine.hi - first})});
       }
-      const Span t{keys.lo - c, keys.hi - c};
-      const int panel = (r - item.rows.lo) / P::width;
-      const int lane = panel * P::width;
-      P::with_vectors(P::vectors_for(rows.size()), [&]<int n>() {
-        b.template multiply<n>(
-            b.S, b.traversal_a, b.stationary_a, p.D, panel, t);
-        if (!task.mask.seen_by_all(rows).contains(keys)) {
-          hide_keys<Target, n>(b.S, task.mask, rows, c, t);
-        }
-        online_softmax<Target, n>(b.S, t, m + lane, l + lane, alpha + lane);
-      });
-      rescale(b, panel, rows.size(), p.Dv, alpha + lane);
-      b.accumulate(
-          b.accumulator_b, b.S, b.traversal_b, p.Dv, panel, rows.size(), t);
     }
   }
-
-  for (int r = 0; r < item.rows.size(); ++r) {
-    const int row = item.rows.lo + r;
-    const float inverse = l[r] == 0.0f ? 0.0f : 1.0f / l[r];
-    b.write(
-        task[Operand::O].row(item.batch, item.head, row),
-        b.accumulator_b,
-        p.Dv,
-        r,
-        inverse);
-    *static_cast<float*>(
-        task[Operand::L].row(item.batch, item.head, row).data) =
-        m[r] + __builtin_logf(l[r]);
-  }
+  finish_rows(task, b, at);
 }
 
 } // namespace tessera::cpu

@@ -13,7 +13,9 @@ struct VectorsOf {
   typedef float F __attribute__((vector_size(lanes * 4)));
   typedef std::int32_t I __attribute__((vector_size(lanes * 4)));
   typedef std::uint32_t U __attribute__((vector_size(lanes * 4)));
+  typedef std::uint64_t Wide __attribute__((vector_size(lanes * 8)));
   typedef std::uint16_t H __attribute__((vector_size(lanes * 2)));
+  typedef std::uint8_t B __attribute__((vector_size(lanes)));
 };
 
 // The vector verbs, on vectors of as many floats as the target has lanes. A
@@ -27,10 +29,14 @@ struct Vec {
   using F = typename VectorsOf<lanes>::F;
   using I = typename VectorsOf<lanes>::I;
   using U = typename VectorsOf<lanes>::U;
+  using Wide = typename VectorsOf<lanes>::Wide;
   using H = typename VectorsOf<lanes>::H;
+  using B = typename VectorsOf<lanes>::B;
 
   static constexpr float log2e = 1.44269504f;
+  static constexpr float ln2 = 0.693147181f;
   static constexpr float infinity = __builtin_inff();
+  static constexpr float rounding_shift = 12582912.0f; // 1.5 * 2^23
 
   template <class T>
   static T load(const void* from) {
@@ -46,7 +52,24 @@ struct Vec {
   static F broadcast(float x) {
     return x - F{};
   }
+  static U broadcast_bits(std::uint32_t x) {
+    return x | U{};
+  }
+  // A word as it lies, whatever it holds.
+  static F broadcast_word(const float* from) {
+    return (F)broadcast_bits(load<std::uint32_t>(from));
+  }
+  // sum + left * right, words as the target multiplies them.
+  static F add_product(F sum, F left, F right) {
+    if constexpr (requires { Target::add_product(sum, left, right); }) {
+      return Target::add_product(sum, left, right);
+    }
+    return sum + left * right;
+  }
   static F max(F a, F b) {
+    if constexpr (requires { Target::max(a, b); }) {
+      return Target::max(a, b);
+    }
     return a < b ? b : a;
   }
   static F abs(F x) {
@@ -66,26 +89,69 @@ struct Vec {
     }
     return total;
   }
+  static bool any(I truth) {
+    if constexpr (requires { Target::any(truth); }) {
+      return Target::any(truth);
+    }
+    std::int32_t some = 0;
+    for (int i = 0; i < lanes; ++i) {
+      some |= truth[i];
+    }
+    return some != 0;
+  }
+  // a / b within an ulp.
+  static F divide(F a, F b) {
+    if constexpr (requires { Target::divide(a, b); }) {
+      return Target::divide(a, b);
+    }
+    return a / b;
+  }
 
-  // 2^x within 2 ulp; 0 below -126, so that masked scores give an exact 0.
-  // Range reduction to [-1/2, 1/2], then (2^f - 1) / f interpolated at the six
-  // Chebyshev nodes (relative error 1e-8).
+  // 2^x within 3 ulp for x <= 127, and exactly 0 below -127, so that what is
+  // masked counts for nothing. Polynomial: 1 + x q(x), minimax over an interval
+  // of length 1 (relative error 9e-8).
   static F exp2(F x) {
-    const F low = broadcast(-126.0f);
-    const F high = broadcast(127.0f);
-    const F clamped = x < low ? low : x > high ? high : x;
-    constexpr float shift = 12582912.0f; // 1.5 * 2^23: rounds to a whole number
-    const F shifted = clamped + shift;
-    const F f = clamped - (shifted - shift);
-    F p = broadcast(0.000154531634f);
-    p = p * f + 0.00133908633f;
-    p = p * f + 0.00961808302f;
-    p = p * f + 0.0555035695f;
-    p = p * f + 0.240226507f;
-    p = p * f + 0.693147182f;
+    if constexpr (requires { Target::exp2(x); }) {
+      return Target::exp2(x);
+    }
+    const F low = broadcast(-127.0f);
+    const F clamped = x < low ? low : x; // NaN stays
+    const F shifted = clamped + rounding_shift;
+    const F f = clamped - (shifted - rounding_shift);
+    F p = broadcast(0.00132647273f);
+    p = p * f + 0.00967151299f;
+    p = p * f + 0.0555073358f;
+    p = p * f + 0.240222424f;
+    p = p * f + 0.693147004f;
     p = p * f + 1.0f;
-    const F y = (F)((U)p + ((U)shifted << 23));
-    return x < low ? F{} : y;
+    // At -127 p is 1, whose bits less 127 exponents are those of 0.
+    return (F)((U)p + ((U)shifted << 23));
+  }
+
+  // Within 3 ulp: with E = exp(2 |x|) - 1, E / (E + 2). 2 |x| = n ln 2 + r, the
+  // logarithm in two parts; E is made without cancellation from exp(r) - 1 and
+  // 2^n - 1, with exp(r) - 1 = r + r^2 q(r), q minimax (relative error 2e-8).
+  static F tanh(F x) {
+    const F largest = broadcast(20.0f); // tanh(10) is 1 in float32
+    const F wide = abs(x) + abs(x);
+    const F a = wide > largest ? largest : wide; // NaN stays
+    const F shifted = a * log2e + rounding_shift;
+    const F whole = shifted - rounding_shift;
+    const F r = (a - whole * 0.693145752f) - whole * 1.42860677e-6f;
+    F q = broadcast(0.0013882396f);
+    q = q * r + 0.008367181f;
+    q = q * r + 0.041667223f;
+    q = q * r + 0.16666539f;
+    q = q * r + 0.49999997f;
+    const F power = (F)(((U)shifted << 23) + 0x3f800000u);
+    const F E = power * (r + (r * r) * q) + (power - 1.0f);
+    const F y = divide(E, E + 2.0f);
+    return (F)((U)y | ((U)x & 0x80000000u));
+  }
+
+  // rows[i][j] <-> rows[j][i].
+  static void transpose(F (&rows)[lanes]) {
+    transpose_blocks<1>(rows);
   }
 
   static F from_half(H h) {
@@ -114,12 +180,40 @@ struct Vec {
                                  : normal;
     return __builtin_convertvector(r | sign, H);
   }
-  static H to_bfloat(F x) {
+  static U bfloat_bits(F x) {
     const U u = (U)x;
     const U rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
     const U quiet = (u >> 16) | 0x40u;
-    return __builtin_convertvector(
-        (u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded, H);
+    return (u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
+  }
+  static H to_bfloat(F x) {
+    return __builtin_convertvector(bfloat_bits(x), H);
+  }
+
+  // `count` bytes, `stride` apart; 0 behind them.
+  static U load_bytes(
+      const std::uint8_t* from, std::int64_t stride, int count) {
+    if (stride == 1 && count == lanes) {
+      return __builtin_convertvector(load<B>(from), U);
+    }
+    alignas(64) std::uint8_t values[lanes] = {};
+    for (int i = 0; i < count; ++i) {
+      values[i] = from[i * stride];
+    }
+    return __builtin_convertvector(load<B>(values), U);
+  }
+
+  static U load_bits(const Row& row, int first, int count) {
+    alignas(64) std::uint16_t values[lanes] = {};
+    const auto* from =
+        static_cast<const std::uint16_t*>(row.data) + first * row.stride;
+    if (row.stride == 1 && count == lanes) {
+      return __builtin_convertvector(load<H>(from), U);
+    }
+    for (int i = 0; i < count; ++i) {
+      values[i] = from[i * row.stride];
+    }
+    return __builtin_convertvector(load<H>(values), U);
   }
 
   // `count` (at most lanes) features of a row from feature `first` on, zeros
@@ -151,6 +245,49 @@ struct Vec {
     return load<F>(from);
   }
 
+  // `count` (at most lanes) words of two values each, from word `first` on, of
+  // a row of `features` 16-bit values; zeros behind the last value.
+  static F load_pairs(const Row& row, int first, int count, int features) {
+    alignas(64) std::uint16_t values[2 * lanes] = {};
+    const auto* from =
+        static_cast<const std::uint16_t*>(row.data) + 2 * first * row.stride;
+    const int wanted =
+        2 * (first + count) <= features ? 2 * count : features - 2 * first;
+    if (row.stride == 1) {
+      if (wanted == 2 * lanes) {
+        return load<F>(from);
+      }
+      __builtin_memcpy(values, from, static_cast<std::size_t>(wanted) * 2);
+    } else {
+      for (int i = 0; i < wanted; ++i) {
+        values[i] = from[i * row.stride];
+      }
+    }
+    return load<F>(values);
+  }
+
+  // Two rows' features side by side in words: a's in the lower half.
+  static F load_interleaved(const Row& a, const Row& b, int first, int count) {
+    return (F)(load_bits(a, first, count) | load_bits(b, first, count) << 16);
+  }
+
+  // Floats -> the words that the target multiplies; to bfloat16, a's in the
+  // lower half.
+  static F pair(F a, F b) {
+    if constexpr (requires { Target::pair(a, b); }) {
+      return Target::pair(a, b);
+    }
+    return (F)(bfloat_bits(a) | bfloat_bits(b) << 16);
+  }
+
+  // To bfloat16.
+  static H narrow(F x) {
+    if constexpr (requires { Target::narrow(x); }) {
+      return Target::narrow(x);
+    }
+    return to_bfloat(x);
+  }
+
   // Rows that are written have stride 1.
   static void store_features(const Row& row, int first, int count, F v) {
     const auto size = size_of(row.dtype);
@@ -165,6 +302,41 @@ struct Vec {
             static_cast<std::size_t>(first) * size,
         packed,
         static_cast<std::size_t>(count) * size);
+  }
+
+ private:
+  // Swaps blocks of `size` lanes with blocks of `size` rows, then larger ones.
+  template <int size>
+  static void transpose_blocks(F (&rows)[lanes]) {
+    if constexpr (size < lanes) {
+      I low, high;
+      for (int l = 0; l < lanes; ++l) {
+        const bool second = (l & size) != 0;
+        low[l] = second ? lanes + l - size : l;
+        high[l] = second ? lanes + l : l + size;
+      }
+      for (int i = 0; i < lanes; ++i) {
+        if ((i & size) == 0) {
+          const F a = rows[i];
+          const F b = rows[i + size];
+          rows[i] = shuffle(a, b, low);
+          rows[i + size] = shuffle(a, b, high);
+        }
+      }
+      transpose_blocks<2 * size>(rows);
+    }
+  }
+  // Lane l of the result: lane index[l] of a, or index[l] - lanes of b.
+  static F shuffle(F a, F b, I index) {
+#if defined(__clang__)
+    F r;
+    for (int l = 0; l < lanes; ++l) {
+      r[l] = index[l] < lanes ? a[index[l]] : b[index[l] - lanes];
+    }
+    return r;
+#else
+    return __builtin_shuffle(a, b, index);
+#endif
   }
 };
 

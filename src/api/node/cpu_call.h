@@ -6,12 +6,11 @@
 #include <cstddef>
 #include <vector>
 
+#include "api/problem.h"
 #include "backend/cpu/task.h"
 #include "plan/planner.h"
 
 namespace tessera {
-
-namespace mx = mlx::core;
 
 // The plan of a problem for the processor at hand.
 Planned plan_on_cpu(const Problem& problem, int block_size);
@@ -21,32 +20,24 @@ Planned plan_on_cpu(const Problem& problem, int block_size);
 // fail does so before the task is queued.
 class CpuCall {
  public:
-  CpuCall(const Problem& problem, float scale, int block_size);
+  CpuCall(const Problem& problem, const AttentionSettings& settings);
 
   void add(Operand operand, const mx::array& input);
   void allocate(Operand operand, mx::array& output);
 
-  // Steps, in the order that they are to run.
-  void add_row_dots();
+  // In the order that they are to run.
   void add_pass(Pass pass);
 
   void dispatch(mx::Stream stream);
 
  private:
-  struct Step {
-    cpu::Task task;
-    bool row_dots;
-  };
-
-  cpu::Task task(Pass pass) const;
-  mx::array temporary(std::size_t floats);
+  void* temporary(std::size_t bytes);
 
   Problem problem_;
-  float scale_;
-  int block_size_;
+  AttentionSettings settings_;
   std::array<cpu::View, operand_count> operands_{};
   std::vector<mx::array> temporaries_;
-  std::vector<Step> steps_;
+  std::vector<cpu::Task> tasks_;
 };
 
 } // namespace tessera

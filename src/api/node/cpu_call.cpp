@@ -1,0 +1,114 @@
+#include "api/node/cpu_call.h"
+
+#include <mlx/allocator.h>
+#include <mlx/backend/cpu/encoder.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <variant>
+
+#include "api/profile.h"
+#include "backend/cpu/launch.h"
+#include "tessera/error.h"
+
+namespace tessera {
+
+namespace {
+
+// Operands that stand for all of an axis where theirs is 1.
+bool is_broadcast(Operand operand) {
+  switch (operand) {
+    case Operand::bias:
+    case Operand::slopes:
+    case Operand::dbias:
+    case Operand::dslopes:
+    case Operand::mask:
+    case Operand::blocks:
+      return true;
+    default:
+      return false;
+  }
+}
+
+cpu::View view_of(Operand operand, const mx::array& x) {
+  cpu::View view;
+  view.data = const_cast<std::byte*>(x.data<std::byte>());
+  view.dtype = dtype_of(x.dtype()).value_or(Dtype::float32);
+  if (is_row_vector(operand)) {
+    view.strides[3] = 1; // [B, H, N] gets an axis of one feature
+  }
+  for (std::size_t axis = 0; axis < x.ndim(); ++axis) {
+    const bool repeated =
+        is_broadcast(operand) && x.shape(static_cast<int>(axis)) == 1;
+    view.strides[axis] = repeated ? 0 : x.strides()[axis];
+  }
+  return view;
+}
+
+} // namespace
+
+Planned plan_on_cpu(const Problem& problem, int block_size) {
+  static const Device device = cpu::this_device();
+  return make_plan(problem, device, block_size);
+}
+
+CpuCall::CpuCall(const Problem& problem, const AttentionSettings& settings)
+    : problem_(problem), settings_(settings) {}
+
+void CpuCall::add(Operand operand, const mx::array& input) {
+  operands_[slot(operand)] = view_of(operand, input);
+}
+
+void CpuCall::allocate(Operand operand, mx::array& output) {
+  output.set_data(mx::allocator::malloc(output.nbytes()));
+  add(operand, output);
+}
+
+void CpuCall::add_pass(Pass pass) {
+  cpu::Task task;
+  task.problem = problem_;
+  task.problem.pass = pass;
+  const auto planned = plan_on_cpu(task.problem, settings_.block_size);
+  if (const auto* refusal = std::get_if<Refusal>(&planned)) {
+    fail("attention", "{}", refusal->reason);
+  }
+  task.plan = std::get<Plan>(planned);
+  task.numbers = settings_.numbers;
+  task.operands = operands_;
+  tasks_.push_back(task);
+}
+
+void CpuCall::dispatch(mx::Stream stream) {
+  std::size_t bytes = 0;
+  for (const auto& task : tasks_) {
+    bytes = std::max(bytes, cpu::workspace_bytes(task));
+  }
+  void* const workspace = temporary(bytes);
+  auto& encoder = mx::cpu::get_command_encoder(stream);
+  encoder.add_temporaries(std::move(temporaries_));
+  encoder.dispatch([tasks = std::move(tasks_), workspace] {
+    const auto start = std::chrono::steady_clock::now();
+    for (const auto& task : tasks) {
+      cpu::run(task, workspace);
+    }
+    const auto time = std::chrono::steady_clock::now() - start;
+    double flops = 0;
+    for (const auto& task : tasks) {
+      flops += useful_flops(task);
+    }
+    record_attention(time, flops);
+  });
+}
+
+void* CpuCall::temporary(std::size_t bytes) {
+  const auto floats = (bytes + sizeof(float) - 1) / sizeof(float);
+  mx::array memory(
+      mx::allocator::malloc(floats * sizeof(float)),
+      {static_cast<int>(floats)},
+      mx::float32);
+  temporaries_.push_back(memory);
+  return memory.data<std::byte>();
+}
+
+} // namespace tessera
