@@ -62,7 +62,7 @@ TEST(Arguments, OptionsAreChecked) {
   EXPECT_NE(error_of(x, options).find("block size"), std::string::npos);
   options.block_size = 3;
   EXPECT_NE(error_of(x, options).find("positive multiple"), std::string::npos);
-  options.block_size = 4096;
+  options.block_size = 65536;
   EXPECT_NE(error_of(x, options).find("KiB a thread"), std::string::npos);
   options.block_size = 64;
   EXPECT_EQ(error_of(x, options), "");
