@@ -9,5 +9,8 @@ void add_finetune(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_score(CLI::App& program);
 void add_info(CLI::App& program);
+void add_bench(CLI::App& program);
+void add_tune(CLI::App& program);
+void add_explain(CLI::App& program);
 
 } // namespace tessera::cli

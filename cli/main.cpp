@@ -40,6 +40,9 @@ int main(int argc, char** argv) {
   tessera::cli::add_generate(program);
   tessera::cli::add_score(program);
   tessera::cli::add_info(program);
+  tessera::cli::add_bench(program);
+  tessera::cli::add_tune(program);
+  tessera::cli::add_explain(program);
 
   try {
     program.parse(argc, argv);

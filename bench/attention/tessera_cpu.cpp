@@ -1,95 +1,170 @@
-#include <fmt/format.h>
-
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <memory>
-#include <random>
-#include <stdexcept>
 #include <variant>
 
+#include "api/problem.h"
 #include "backend/cpu/launch.h"
+#include "bench/arrays.h"
+#include "bench/case.h"
 #include "contender.h"
-#include "plan/planner.h"
+#include "tessera/error.h"
 
+// The kernels alone: no graph, no allocation, the planner's answer made before.
 namespace tessera::bench {
 
 namespace {
 
-// Every operand, contiguous, of small random numbers.
-struct Memory {
-  std::vector<std::vector<std::byte>> data;
-  std::array<cpu::View, operand_count> views;
-  std::vector<std::byte> workspace;
+cpu::View view_of(const mx::array& x) {
+  cpu::View view;
+  view.data = const_cast<std::byte*>(x.data<std::byte>());
+  view.dtype = dtype_of(x.dtype()).value_or(Dtype::float32);
+  view.strides[3] = 1;
+  for (std::size_t axis = 0; axis < x.ndim(); ++axis) {
+    view.strides[axis] = x.strides()[axis];
+  }
+  return view;
+}
+
+// Everything that the three passes read and write.
+class Operands {
+ public:
+  explicit Operands(const Arrays& arrays) : c_(arrays.attention) {
+    const auto& o = arrays.options;
+    set(Operand::Q, arrays.Q);
+    set(Operand::K, arrays.K);
+    set(Operand::V, arrays.V);
+    set(Operand::dO, arrays.dO);
+    set(Operand::dL, mx::zeros({c_.B, c_.Hq, c_.Nq}));
+    const mx::Shape scores = {c_.B, c_.Hq, c_.Nq, c_.Nk};
+    set(Operand::mask, o.mask, scores);
+    set(Operand::bias, o.bias, scores);
+    set(Operand::slopes, o.alibi, {c_.B, c_.Hq});
+    set(Operand::sinks, o.sinks, {c_.Hq});
+    set(Operand::prefix, o.prefix, {c_.B});
+    if (o.segments) {
+      set(Operand::segments_q, o.segments->q);
+      set(Operand::segments_k, o.segments->k);
+    }
+    if (o.seed) {
+      set(Operand::seed, mx::array({7, 0}, mx::uint32));
+    }
+    outputs(o);
+  }
+
+  const std::array<cpu::View, operand_count>& views() const {
+    return views_;
+  }
+
+ private:
+  void outputs(const AttentionOptions& o) {
+    const auto problem = problem_of(c_, Pass::forward);
+    for (const auto operand :
+         {Operand::O, Operand::dQ, Operand::dK, Operand::dV}) {
+      const auto s = shape(operand, problem);
+      set(operand, mx::zeros({s[0], s[1], s[2], s[3]}, c_.dtype));
+    }
+    set(Operand::L, mx::zeros({c_.B, c_.Hq, c_.Nq}));
+    // Gradients that are summed over an axis have stride 0 along it.
+    if (o.bias) {
+      gradient(Operand::dbias, *o.bias, {c_.B, c_.Hq, c_.Nq, c_.Nk});
+    }
+    if (o.alibi) {
+      gradient(Operand::dslopes, *o.alibi, {c_.B, c_.Hq});
+    }
+    if (o.sinks) {
+      gradient(Operand::dsinks, *o.sinks, {c_.Hq});
+    }
+  }
+
+  // An array of its own: whoever writes it shares it with nobody.
+  void gradient(Operand operand, const mx::array& of, const mx::Shape& whole) {
+    auto memory = mx::contiguous(mx::add(of, mx::array(0.0f, of.dtype())));
+    mx::eval(memory);
+    set(operand, mx::broadcast_to(memory, whole));
+  }
+  void set(
+      Operand operand,
+      const std::optional<mx::array>& x,
+      const mx::Shape& whole) {
+    if (x) {
+      set(operand, mx::broadcast_to(*x, whole));
+    }
+  }
+  void set(Operand operand, mx::array x) {
+    mx::eval(x);
+    views_[slot(operand)] = view_of(x);
+    arrays_.push_back(x);
+  }
+
+  AttentionCase c_;
+  std::vector<mx::array> arrays_;
+  std::array<cpu::View, operand_count> views_{};
 };
 
-std::shared_ptr<Memory> memory_of(const Problem& problem) {
-  auto memory = std::make_shared<Memory>();
-  std::mt19937 generator(1);
-  for (std::size_t i = 0; i < operand_count; ++i) {
-    const auto operand = static_cast<Operand>(i);
-    const auto [B, H, N, D] = shape(operand, problem);
-    const auto dtype = is_row_vector(operand) ? Dtype::float32 : problem.dtype;
-    const std::int64_t h = H, n = N, d = D;
-    auto& bytes = memory->data.emplace_back(
-        static_cast<std::size_t>(B * h * n * d) * size_of(dtype));
-    // The upper half of a float32 between 0.5 and 1 is a bfloat16, and a small
-    // float16.
-    for (std::size_t e = 0; e + 1 < bytes.size(); e += 2) {
-      const bool high = dtype != Dtype::float32 || e % 4 == 2;
-      const auto bits = high ? 0x3f00u | generator() % 128 : generator() % 256;
-      bytes[e] = static_cast<std::byte>(bits & 0xffu);
-      bytes[e + 1] = static_cast<std::byte>(bits >> 8);
-    }
-    memory->views[i] = {bytes.data(), dtype, {h * n * d, n * d, d, 1}};
-  }
-  return memory;
-}
+struct Call {
+  std::unique_ptr<Operands> operands;
+  std::vector<cpu::Task> tasks;
+  std::vector<std::byte> workspace;
 
-// Score elements that some pass computes with, over all heads.
-double kept_scores(const Problem& p) {
-  double kept = 0;
-  for (int row = 0; row < p.Nq; ++row) {
-    kept += p.mask().span(row).size();
+  void run(std::size_t task) {
+    cpu::run(tasks[task], workspace.data());
   }
-  return kept * p.B * p.Hq;
-}
+};
 
 cpu::Task task_of(
-    Problem problem, Pass pass, int block_size, const Memory& memory) {
-  problem.pass = pass;
-  const auto planned = make_plan(problem, cpu::this_device(), block_size);
+    const AttentionCase& c,
+    Pass pass,
+    const Setting& setting,
+    const Operands& operands) {
+  cpu::Task task;
+  task.problem = problem_of(c, pass);
+  const auto planned = setting.blocks.rows == 0
+      ? make_plan(task.problem, setting.device)
+      : make_plan(task.problem, setting.device, setting.blocks);
   if (const auto* refusal = std::get_if<Refusal>(&planned)) {
-    throw std::invalid_argument(refusal->reason);
+    reject("bench", "{}", refusal->reason);
   }
-  auto task = cpu::make_task(problem, std::get<Plan>(planned), 0.1f);
-  task.operands = memory.views;
+  task.plan = std::get<Plan>(planned);
+  task.numbers.scale = 1.0f / std::sqrt(static_cast<float>(c.D));
+  task.numbers.softcap = c.softcap.value_or(0.0f);
+  task.numbers.dropout = c.dropout;
+  task.operands = operands.views();
   return task;
 }
 
 } // namespace
 
-std::vector<Contender> tessera_cpu(const Problem& problem, int block_size) {
-  const auto memory = memory_of(problem);
-  std::vector<cpu::Task> tasks;
-  for (const Pass pass : {Pass::forward, Pass::dQ, Pass::dKdV}) {
-    tasks.push_back(task_of(problem, pass, block_size, *memory));
-    memory->workspace.resize(
-        std::max(memory->workspace.size(), cpu::workspace_bytes(tasks.back())));
+std::vector<Contender> tessera_cpu(
+    const AttentionCase& c, const Setting& setting) {
+  const auto arrays = random_arrays(c, false);
+  const double pairs = seen_pairs(arrays);
+  const auto call = std::make_shared<Call>();
+  call->operands = std::make_unique<Operands>(arrays);
+  // Two products forward; dV, dP, dQ, dK and S again backward; of a bias its
+  // gradient alone, for which S and dP are made again.
+  std::vector<std::pair<Pass, double>> passes = {
+      {Pass::forward, 1.0 * c.D + c.Dv},
+      {Pass::backward, 3.0 * c.D + 2.0 * c.Dv}};
+  if (!c.bias.empty()) {
+    passes.emplace_back(Pass::dbias, 1.0 * c.D + c.Dv);
   }
-  const double product = kept_scores(problem) * (problem.D + problem.Dv);
-  const auto pass = [=](std::size_t i) {
-    cpu::run(tasks[i], memory->workspace.data());
-  };
-  // A forward pass has two products, a backward one at least five.
-  return {
-      {"tessera forward",
-       2 * product,
-       [=] {
-         pass(0);
-       }},
-      {"tessera backward", 5 * product, [=] {
-         cpu::run_row_dots(tasks[1]);
-         pass(1);
-         pass(2);
-       }}};
+  std::vector<Contender> contenders;
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    const auto [pass, features] = passes[i];
+    call->tasks.push_back(task_of(c, pass, setting, *call->operands));
+    call->workspace.resize(std::max(
+        call->workspace.size(), cpu::workspace_bytes(call->tasks.back())));
+    const char* name = pass == Pass::forward ? "forward"
+        : pass == Pass::backward             ? "backward"
+                                             : "dbias";
+    contenders.push_back({name, 2 * features * pairs, [=] {
+                            call->run(i);
+                          }});
+  }
+  call->run(0); // backward reads O and L
+  return contenders;
 }
 
 } // namespace tessera::bench

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "api/profile.h"
+#include "api/tuning.h"
 #include "backend/cpu/launch.h"
 #include "tessera/error.h"
 
@@ -48,8 +49,22 @@ cpu::View view_of(Operand operand, const mx::array& x) {
 
 } // namespace
 
-Planned plan_on_cpu(const Problem& problem, int block_size) {
+const Device& cpu_device() {
   static const Device device = cpu::this_device();
+  return device;
+}
+
+Planned plan_on_cpu(const Problem& problem, int block_size) {
+  const Device& device = cpu_device();
+  if (block_size == 0) {
+    if (const auto entry = tuned(problem, device)) {
+      const auto planned =
+          make_plan(problem, device, Blocks{entry->rows, entry->columns});
+      if (std::holds_alternative<Plan>(planned)) {
+        return planned; // else the table is of other kernels
+      }
+    }
+  }
   return make_plan(problem, device, block_size);
 }
 

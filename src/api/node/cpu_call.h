@@ -12,7 +12,11 @@
 
 namespace tessera {
 
-// The plan of a problem for the processor at hand.
+// The processor at hand.
+const Device& cpu_device();
+
+// The plan of a problem for it: the saved table's where that has one, else the
+// planner's.
 Planned plan_on_cpu(const Problem& problem, int block_size);
 
 // One evaluation of a node on the CPU: gathers operands, allocates outputs and

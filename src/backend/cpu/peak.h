@@ -1,14 +1,13 @@
 #pragma once
 
-#include "plan/device.h"
 #include "plan/problem.h"
 
 namespace tessera::cpu {
 
 // The most floating point operations a second that `threads` threads make of
-// independent multiply-adds in registers: in float32, or, for bfloat16 where
-// the instruction set has it, of dot products of pairs. Measured, over about
-// `seconds`; 2 a product and sum.
-double peak_flops(Dtype dtype, Isa isa, int threads, double seconds = 0.05);
+// independent multiply-adds in registers, with the strongest instruction set of
+// the machine: in float32; for bfloat16, of dot products of pairs where it has
+// them. Measured; 2 a product and sum.
+double peak_flops(Dtype dtype, int threads);
 
 } // namespace tessera::cpu

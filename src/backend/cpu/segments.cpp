@@ -99,8 +99,7 @@ SegmentTable::Ids SegmentTable::join(const Sequence& sequence, Span span) {
   return ids;
 }
 
-Span SegmentTable::join(
-    const std::vector<Span>& reach, Span span, int length) {
+Span SegmentTable::join(const std::vector<Span>& reach, Span span, int length) {
   Span joined;
   const Span g = granules_of(span);
   for (int i = g.lo; i < g.hi; ++i) {
@@ -108,8 +107,7 @@ Span SegmentTable::join(
     if (joined.empty()) {
       joined = next;
     } else if (!next.empty()) {
-      joined = {
-          std::min(joined.lo, next.lo), std::max(joined.hi, next.hi)};
+      joined = {std::min(joined.lo, next.lo), std::max(joined.hi, next.hi)};
     }
   }
   return {joined.lo * granule, std::min(joined.hi * granule, length)};

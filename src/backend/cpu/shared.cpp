@@ -80,8 +80,7 @@ std::size_t Shared::floats(
 
 Span Shared::row_block(int index) const {
   return {
-      index * grid_.rows,
-      std::min((index + 1) * grid_.rows, task_.problem.Nq)};
+      index * grid_.rows, std::min((index + 1) * grid_.rows, task_.problem.Nq)};
 }
 
 Span Shared::column_block(int index) const {
@@ -102,18 +101,16 @@ bool Shared::touches(
 // The column blocks that may touch a block of rows.
 Span Shared::reach(int batch, int row_block) const {
   const Span keys = cover_.keys(batch, this->row_block(row_block));
-  return keys.empty() ? Span{}
-                      : Span{
-                            keys.lo / grid_.columns,
-                            (keys.hi - 1) / grid_.columns + 1};
+  return keys.empty()
+      ? Span{}
+      : Span{keys.lo / grid_.columns, (keys.hi - 1) / grid_.columns + 1};
 }
 
 bool Shared::touched(int batch, int head, int row_block) const {
   return behind(batch, head, row_block, -1) >= 0;
 }
 
-int Shared::before(
-    int batch, int head, int row_block, int column_block) const {
+int Shared::before(int batch, int head, int row_block, int column_block) const {
   const Span blocks = reach(batch, row_block);
   for (int c = std::min(column_block, blocks.hi) - 1; c >= blocks.lo; --c) {
     if (touches(batch, head, row_block, c)) {
@@ -123,8 +120,7 @@ int Shared::before(
   return -1;
 }
 
-int Shared::behind(
-    int batch, int head, int row_block, int column_block) const {
+int Shared::behind(int batch, int head, int row_block, int column_block) const {
   const Span blocks = reach(batch, row_block);
   for (int c = std::max(column_block + 1, blocks.lo); c < blocks.hi; ++c) {
     if (touches(batch, head, row_block, c)) {
@@ -139,8 +135,7 @@ Shared::Turn Shared::wait(
   const int previous = before(batch, head, row_block, column_block);
   const auto at = index(batch, head, grid_.row_blocks) + row_block;
   wait_until(turns_[static_cast<std::size_t>(at)], previous + 1);
-  return {
-      previous < 0, behind(batch, head, row_block, column_block) < 0};
+  return {previous < 0, behind(batch, head, row_block, column_block) < 0};
 }
 
 void Shared::done(int batch, int head, int row_block, int column_block) {
@@ -152,15 +147,15 @@ void Shared::done(int batch, int head, int row_block, int column_block) {
 float* Shared::dQ(int batch, int head, int row) {
   const Problem& p = task_.problem;
   const int key_head = batch * p.Hkv + head / p.group();
-  return dQ_ + static_cast<std::size_t>(key_head % heads_in_flight_) * dQ_floats(p) +
+  return dQ_ +
+      static_cast<std::size_t>(key_head % heads_in_flight_) * dQ_floats(p) +
       product(head % p.group() * p.Nq + row, p.D, 1);
 }
 
 void Shared::wait_for_memory(int batch, int key_head) {
   const int owner = batch * task_.problem.Hkv + key_head - heads_in_flight_;
   if (task_.problem.dtype != Dtype::float32 && owner >= 0) {
-    wait_until(
-        finished_[static_cast<std::size_t>(owner)], grid_.column_blocks);
+    wait_until(finished_[static_cast<std::size_t>(owner)], grid_.column_blocks);
   }
 }
 

@@ -14,15 +14,16 @@ struct Target : Avx512Verbs<Target> {
   using H = typename VectorsOf<16>::H;
 
   static F add_product(F sum, F left, F right) {
-    return (F)_mm512_dpbf16_ps(
-        (__m512)sum, (__m512bh)left, (__m512bh)right);
+    return (F)_mm512_dpbf16_ps((__m512)sum, (__m512bh)left, (__m512bh)right);
   }
   static H narrow(F x) {
     return (H)_mm512_cvtneps_pbh((__m512)x);
   }
   static F pair(F a, F b) {
-    const auto low = __builtin_convertvector(narrow(a), typename VectorsOf<16>::U);
-    const auto high = __builtin_convertvector(narrow(b), typename VectorsOf<16>::U);
+    const auto low =
+        __builtin_convertvector(narrow(a), typename VectorsOf<16>::U);
+    const auto high =
+        __builtin_convertvector(narrow(b), typename VectorsOf<16>::U);
     return (F)(low | high << 16);
   }
 };

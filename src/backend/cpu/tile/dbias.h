@@ -26,8 +26,8 @@ void add_dS(
   using V = Vec<Target>;
   using X = Product<Target>;
   using F = typename V::F;
-  float* const sums = b.at(b.size.dbias) +
-      X::offset(axes.row ? 0 : panel, b.size.tile_words);
+  float* const sums =
+      b.at(b.size.dbias) + X::offset(axes.row ? 0 : panel, b.size.tile_words);
   for (int k = t.lo; k < t.hi; ++k) {
     for (int j = 0; j < n * V::lanes; j += V::lanes) {
       F P, dS;
@@ -58,8 +58,7 @@ void add_block(
   const Problem& p = task.problem;
   Packer::lanes_form(
       b.at(b.size.Q_lanes), task[Operand::Q], at, p.D, b.factors.packed);
-  Packer::lanes_form(
-      b.at(b.size.dO_lanes), task[Operand::dO], at, p.Dv, 1.0f);
+  Packer::lanes_form(b.at(b.size.dO_lanes), task[Operand::dO], at, p.Dv, 1.0f);
   load_statistics(task, shared, b, at);
   for (int r = at.span.lo, panel = 0; r < at.span.hi; r += X::panel, ++panel) {
     const Span rows{r, X::min(r + X::panel, at.span.hi)};
@@ -77,13 +76,11 @@ void add_block(
     auto x = pointwise_of(task, b, panel);
     x.S = b.tile(b.size.S, 0);
     x.dP = b.tile(b.size.dP, 0);
-    X::template with_vectors<Target::tile.vectors>(
-        rows.size(), [&]<int n>() {
-          if (score_and_gradient<Target, n>(
-                  task, cover, b, x, panel, true, tile)) {
-            add_dS<Target, n>(axes, x, b, panel, tile.t);
-          }
-        });
+    X::template with_vectors<Target::tile.vectors>(rows.size(), [&]<int n>() {
+      if (score_and_gradient<Target, n>(task, cover, b, x, panel, true, tile)) {
+        add_dS<Target, n>(axes, x, b, panel, tile.t);
+      }
+    });
   }
 }
 
@@ -133,8 +130,7 @@ void bias_gradient(
   const BiasAxes axes(task);
   const int group = task.problem.group();
   const Span no_rows{};
-  __builtin_memset(
-      b.at(b.size.dbias), 0, b.size.dbias_words * sizeof(float));
+  __builtin_memset(b.at(b.size.dbias), 0, b.size.dbias_words * sizeof(float));
   for (int batch = at.batches.lo; batch < at.batches.hi; ++batch) {
     for (int head = at.heads.lo; head < at.heads.hi; ++head) {
       for (int c = at.column_blocks.lo; c < at.column_blocks.hi; ++c) {

@@ -57,8 +57,8 @@ void draw_kept(const Task& task, const Tile& tile, float* kept) {
   const float p = task.numbers.dropout;
   const U threshold = V::broadcast_bits(dropout_threshold<Target>(p));
   const auto scale = V::broadcast(1.0f / (1.0f - p));
-  const auto head = static_cast<std::uint32_t>(
-      tile.batch * task.problem.Hq + tile.head);
+  const auto head =
+      static_cast<std::uint32_t>(tile.batch * task.problem.Hq + tile.head);
   const Span keys = tile.keys();
   for (int group = keys.lo / 4; group * 4 < keys.hi; ++group) {
     for (int j = 0; j < n * V::lanes; j += V::lanes) {

@@ -26,8 +26,7 @@ void hide_by_position(const Mask& mask, const Tile& tile, float* S) {
   alignas(64) std::int32_t lo[X::panel];
   alignas(64) std::int32_t hi[X::panel];
   for (int i = 0; i < n * V::lanes; ++i) {
-    const Span span =
-        mask.span(X::min(tile.rows.lo + i, tile.rows.hi - 1));
+    const Span span = mask.span(X::min(tile.rows.lo + i, tile.rows.hi - 1));
     lo[i] = span.lo - tile.first;
     hi[i] = span.hi - tile.first;
   }
@@ -66,8 +65,7 @@ void hide_blocks_off(
   const Span keys = intersect(tile.keys(), {0, task.problem.Nk});
   for (int c = keys.lo / columns; c * columns < keys.hi; ++c) {
     Tile part = tile;
-    const Span block =
-        intersect(keys, {c * columns, c * columns + columns});
+    const Span block = intersect(keys, {c * columns, c * columns + columns});
     part.t = {block.lo - tile.first, block.hi - tile.first};
     for (int r = tile.rows.lo / rows; r * rows < tile.rows.hi; ++r) {
       if (cover.on(tile.batch, tile.head, r, c)) {

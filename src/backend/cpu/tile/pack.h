@@ -35,7 +35,8 @@ struct Pack {
       const Row row =
           real ? view.row(at.batch, at.head, at.span.lo + r) : Row{};
       for (int w = 0; w < wide; w += lanes) {
-        const F v = real ? load(row, w, X::min(wide - w, lanes), features) : F{};
+        const F v =
+            real ? load(row, w, X::min(wide - w, lanes), features) : F{};
         V::store(to + X::offset(w / W * height + r, W) + w % W, v);
       }
     }
@@ -75,11 +76,7 @@ struct Pack {
 
   // -> [panel of rows][words][panel], times `factor` where a word is a float.
   static void lanes_form(
-      float* to,
-      const View& view,
-      const Rows& at,
-      int features,
-      float factor) {
+      float* to, const View& view, const Rows& at, int features, float factor) {
     const int wide = words(features);
     const int count = at.span.size();
     for (int r = 0; r < round_up(count, X::panel); r += lanes) {

@@ -39,9 +39,9 @@ void prepare(
   const Problem& p = task.problem;
   const Span rows = shared.row_block(row_block);
   const bool sinks = p.features.sinks;
-  const double sink = sinks
-      ? static_cast<double>(scalar<Target>(task[Operand::sinks].row(head, 0, 0)))
-      : 0.0;
+  const double sink = sinks ? static_cast<double>(scalar<Target>(
+                                  task[Operand::sinks].row(head, 0, 0)))
+                            : 0.0;
   const bool clear = task[Operand::dQ].data != nullptr &&
       !shared.touched(batch, head, row_block);
   double part = 0;
@@ -53,10 +53,11 @@ void prepare(
         task[Operand::dL].at<float>(batch, head, row);
     shared.E(batch, head, row) = E;
     if (sinks) {
-      const double L = static_cast<double>(
-          task[Operand::L].at<float>(batch, head, row));
+      const double L =
+          static_cast<double>(task[Operand::L].at<float>(batch, head, row));
       // A sink of -inf has no part in a row, nor has a row without keys.
-      const double P = sink == L ? sink > -__builtin_inf() : __builtin_exp(sink - L);
+      const double P =
+          sink == L ? sink > -__builtin_inf() : __builtin_exp(sink - L);
       part -= P * static_cast<double>(E);
     }
     if (clear) {

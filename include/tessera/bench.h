@@ -1,0 +1,155 @@
+#pragma once
+
+#include <mlx/mlx.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/attention.h"
+#include "tessera/info.h"
+
+namespace tessera {
+
+// A call of `attention` whose arrays are random, by its shapes and features.
+struct AttentionCase {
+  mx::Dtype dtype = mx::float32;
+  int B = 1;
+  int Hq = 8;
+  int Hkv = 8;
+  int Nq = 1024;
+  int Nk = 1024;
+  int D = 64;
+  int Dv = 64;
+
+  bool causal = false;
+  std::optional<Window> window = std::nullopt;
+  std::optional<int> prefix = std::nullopt;
+  std::optional<int> chunk = std::nullopt;
+  std::vector<int> segments = {}; // lengths of packed documents; their sum is N
+  std::optional<float> softcap = std::nullopt;
+  bool alibi = false; // slopes 2^(-8 (h + 1) / Hq)
+  bool sinks = false;
+  // Shapes broadcastable to [B, Hq, Nq, Nk], as "1x1xNxN" or "1,H,1,N": numbers
+  // and the letters B, H and N. Empty: none.
+  std::string bias = "";
+  std::string mask = "";
+  float dropout = 0.0f;
+
+  Implementation implementation = Implementation::tessera;
+  int block_size = 0;
+};
+
+// The case in a line: "float32, B 1, heads 8:8, ... causal, window 511:0".
+std::string describe(const AttentionCase& c);
+
+// Cases that differ in their lengths, head dimensions and batch sizes. A list
+// that is empty leaves what `attention` has; a length is Nq and Nk, a head
+// dimension D, and Dv too where `value_dim` is absent.
+struct AttentionGrid {
+  AttentionCase attention;
+  std::vector<int> seq_lengths = {};
+  std::vector<int> head_dims = {};
+  std::vector<int> batch_sizes = {};
+  std::optional<int> value_dim = std::nullopt;
+
+  std::vector<AttentionCase> cases() const;
+};
+
+struct BenchmarkOptions {
+  AttentionGrid grid;
+  bool forward = true;
+  bool backward = true;
+  // Differentiates the bias, the slopes and the sinks too, where there are any;
+  // else Q, K and V alone.
+  bool all_gradients = false;
+  int rounds = 7;
+  // A Python with PyTorch, to be timed beside; none where empty.
+  std::string torch = "";
+};
+
+// Of the rounds, in seconds.
+struct Spread {
+  double median = 0;
+  double lowest = 0;
+  double lower_quartile = 0;
+  double upper_quartile = 0;
+  double highest = 0;
+};
+
+// One implementation on one case. A backward pass is timed alone: the outputs
+// are computed before its clock starts.
+struct ContenderResult {
+  std::string name;    // "mlx", "flash" or "torch"
+  std::string skipped; // why there is nothing below; else empty
+  std::string path;    // the code that ran: "tessera/cpu", "mlx", ...
+  std::map<std::string, Spread> passes; // "forward", "backward"
+  // The medians of the passes, together.
+  double time = 0;
+  // The most that was held beyond the inputs, outputs and gradients included,
+  // in bytes; absent where it is not known.
+  std::optional<std::int64_t> memory;
+  // The largest difference from plain float64 formulas, in units of what the
+  // same formulas may be off in the case's dtype: at most 1 is right. Absent
+  // where nothing was compared.
+  std::optional<double> error;
+};
+
+struct CaseResult {
+  AttentionCase attention;
+  std::vector<ContenderResult> contenders; // mlx, flash, and torch if asked for
+  // Floating-point operations of a pass that the result needs: 2 a product and
+  // sum, over the pairs of query and key that see each other, two products of
+  // matrices forward and five backward.
+  std::map<std::string, double> flops;
+  // mlx over flash in time, and (mlx - flash) / mlx in memory; absent where one
+  // of them is.
+  std::optional<double> speedup;
+  std::optional<double> memory_reduction;
+};
+
+struct BenchmarkResult {
+  std::string tessera_version;
+  std::string date; // UTC, ISO 8601
+  SystemInfo system;
+  int rounds = 0;
+  double matmul_gflops = 0; // MLX's, 2048 x 2048 float32
+  // The fastest that the CPU's arithmetic units go on all threads, by dtype;
+  // empty where MLX computes elsewhere.
+  std::map<std::string, double> peak_gflops;
+  std::int64_t process_peak = 0; // bytes
+  bool interrupted = false;
+  std::vector<CaseResult> results;
+};
+
+// Is told how a benchmark goes.
+class BenchmarkObserver {
+ public:
+  virtual ~BenchmarkObserver() = default;
+  virtual void measuring(const AttentionCase&, int /*index*/, int /*count*/) {}
+  virtual void measured(const BenchmarkResult&, const CaseResult&) {}
+  // Asked between rounds; true ends the benchmark with the cases done so far.
+  virtual bool should_stop() {
+    return false;
+  }
+};
+
+// Times `attention` beside MLX's own op, given the equivalent mask, on every
+// case of the grid: the contenders in turn in each round, so that all see the
+// same machine. Before that its results are compared with plain formulas; a
+// wrong one throws std::logic_error. Throws InputError where a case does not
+// fit.
+BenchmarkResult benchmark_attention(
+    const BenchmarkOptions& options, BenchmarkObserver* observer = nullptr);
+
+// As files: an object with a list "results", whose members have
+// the keys seq_len, head_dim, batch_size, mlx {time, memory}, flash {time,
+// memory}, speedup, memory_reduction and more; a table of one line a pass; and
+// a page that needs no network.
+std::string benchmark_json(const BenchmarkResult& result);
+std::string benchmark_csv(const BenchmarkResult& result);
+std::string benchmark_html(const BenchmarkResult& result);
+
+} // namespace tessera

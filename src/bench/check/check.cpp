@@ -1,0 +1,114 @@
+#include "bench/check/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "bench/check/plain.h"
+
+namespace tessera::bench {
+
+namespace {
+
+constexpr double times_plain_error = 2;
+constexpr double ulps = 2;
+// A float64 array of scores takes 8 bytes of each, and several live at once.
+constexpr double most_scores = 1 << 23;
+
+double epsilon(mx::Dtype dtype) {
+  return dtype == mx::float32 ? 0x1p-23
+      : dtype == mx::float16  ? 0x1p-10
+                              : 0x1p-7;
+}
+
+// MLX knows float64 on the CPU alone.
+class OnCpu {
+ public:
+  OnCpu() : before_(mx::default_device()) {
+    mx::set_default_device(mx::Device::cpu);
+  }
+  ~OnCpu() {
+    mx::set_default_device(before_);
+  }
+  OnCpu(const OnCpu&) = delete;
+  OnCpu& operator=(const OnCpu&) = delete;
+
+ private:
+  mx::Device before_;
+};
+
+std::vector<int> some_rows(const AttentionCase& c) {
+  const double row = static_cast<double>(c.B) * c.Hq * c.Nk;
+  const int count =
+      std::min(c.Nq, std::max(2, static_cast<int>(most_scores / row)));
+  const auto last = std::int64_t{c.Nq} - 1;
+  std::vector<int> rows;
+  for (int i = 0; i < count; ++i) {
+    rows.push_back(count < 2 ? 0 : static_cast<int>(last * i / (count - 1)));
+  }
+  return rows;
+}
+
+// [Nq, 1]: 1 at `rows`, else 0.
+mx::array indicator(const AttentionCase& c, const std::vector<int>& rows) {
+  std::vector<float> values(static_cast<std::size_t>(c.Nq), 0.0f);
+  for (const int row : rows) {
+    values[static_cast<std::size_t>(row)] = 1.0f;
+  }
+  return mx::array(values.data(), {c.Nq, 1});
+}
+
+double largest(const mx::array& x) {
+  auto value = mx::max(mx::abs(mx::astype(x, mx::float64)));
+  return value.item<double>();
+}
+
+double error_in_tolerances(
+    const mx::array& got, const mx::array& exact, const mx::array& plain) {
+  const auto off = [&](const mx::array& x) {
+    return largest(mx::subtract(mx::astype(x, mx::float64), exact));
+  };
+  const double tolerance = times_plain_error * off(plain) +
+      ulps * epsilon(got.dtype()) * largest(exact);
+  const double error = off(got);
+  if (std::isnan(error)) {
+    return std::numeric_limits<double>::infinity();
+  }
+  return error == 0 ? 0 : error / tolerance;
+}
+
+} // namespace
+
+double error_of(const Arrays& arrays, const Function& function, bool backward) {
+  const auto& c = arrays.attention;
+  const auto rows = some_rows(c);
+  const mx::array index(rows.data(), {static_cast<int>(rows.size())});
+  std::vector<mx::array> got;
+  if (backward) {
+    const auto dO = mx::astype(
+        mx::multiply(arrays.dO, indicator(c, rows)), arrays.dO.dtype());
+    auto [O, gradients] = differentiate(arrays, function, dO);
+    got = gradients;
+    got[0] = mx::take(got[0], index, 2);
+    got.push_back(mx::take(O, index, 2));
+  } else {
+    got = {mx::take(function(arrays), index, 2)};
+  }
+  mx::eval(got);
+
+  const OnCpu guard;
+  const auto dO = mx::take(arrays.dO, index, 2);
+  auto exact = plain_attention(arrays, rows, dO, Precision::exact, backward);
+  auto plain = plain_attention(arrays, rows, dO, Precision::plain, backward);
+  exact.gradients.push_back(exact.O);
+  plain.gradients.push_back(plain.O);
+  double worst = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    worst = std::max(
+        worst,
+        error_in_tolerances(got[i], exact.gradients[i], plain.gradients[i]));
+  }
+  return worst;
+}
+
+} // namespace tessera::bench

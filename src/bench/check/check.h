@@ -1,0 +1,14 @@
+#pragma once
+
+#include "bench/contender.h"
+
+namespace tessera::bench {
+
+// The largest difference of a function's results from plain float64 formulas,
+// in units of the tolerance: twice the largest error that the same formulas
+// make in the case's dtype, plus two ulp of the largest value. Compared are as
+// many queries, spread over the length, as keep the formulas' scores small;
+// the others have zero cotangents then.
+double error_of(const Arrays& arrays, const Function& function, bool backward);
+
+} // namespace tessera::bench

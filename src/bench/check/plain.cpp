@@ -1,0 +1,174 @@
+#include "bench/check/plain.h"
+
+#include <cmath>
+#include <limits>
+
+#include "bench/check/philox.h"
+#include "bench/contender.h"
+
+namespace tessera::bench {
+
+namespace {
+
+// true where dropout keeps the probability; [B, Hq, rows, Nk].
+mx::array dropout_keeps(const AttentionCase& c, const std::vector<int>& rows) {
+  const auto seed = 7u; // as random_arrays gives it
+  const auto least =
+      static_cast<std::uint64_t>(std::floor(c.dropout * 4294967296.0));
+  std::vector<std::uint8_t> keep;
+  for (int head = 0; head < c.B * c.Hq; ++head) {
+    for (const int row : rows) {
+      for (int j = 0; j < c.Nk; ++j) {
+        const auto words = philox(
+            {static_cast<std::uint32_t>(j / 4),
+             static_cast<std::uint32_t>(row),
+             static_cast<std::uint32_t>(head),
+             0},
+            {seed, 0});
+        keep.push_back(words[static_cast<std::size_t>(j % 4)] >= least);
+      }
+    }
+  }
+  return mx::array(
+      keep.begin(),
+      {c.B, c.Hq, static_cast<int>(rows.size()), c.Nk},
+      mx::bool_);
+}
+
+class Plain {
+ public:
+  Plain(const Arrays& arrays, const std::vector<int>& rows, Precision precision)
+      : a_(arrays),
+        c_(arrays.attention),
+        real_(precision == Precision::exact ? mx::float64 : mx::float32),
+        rounded_(precision == Precision::exact ? mx::float64 : c_.dtype),
+        rows_(rows.data(), {static_cast<int>(rows.size())}),
+        seen_(all_heads(seen_by(c_, rows))),
+        distances_(all_heads(real(distances(c_, rows)))),
+        keeps_(
+            c_.dropout > 0 ? grouped(dropout_keeps(c_, rows))
+                           : mx::array(true)) {
+    if (arrays.options.mask) {
+      seen_ = mx::logical_and(seen_, by_row(*arrays.options.mask));
+    }
+  }
+
+  // What differentiate() takes: Q of the rows alone.
+  Arrays inputs() const {
+    auto inputs = a_.differentiated();
+    inputs[0] = mx::take(inputs[0], rows_, 2);
+    for (auto& x : inputs) {
+      x = real(x);
+    }
+    return a_.with(inputs);
+  }
+
+  mx::array O(const Arrays& a) const {
+    const auto S = scores(a);
+    const auto floor = mx::array(-std::numeric_limits<float>::max(), real_);
+    auto m = mx::max(S, -1, true);
+    if (a.options.sinks) {
+      m = mx::maximum(m, sinks(a));
+    }
+    m = mx::stop_gradient(mx::maximum(m, floor)); // a row may see nothing
+    const auto P = mx::exp(mx::subtract(S, m));
+    auto l = mx::sum(P, -1, true);
+    if (a.options.sinks) {
+      l = mx::add(l, mx::exp(mx::subtract(sinks(a), m)));
+    }
+    l = mx::where(mx::equal(l, mx::array(0.0f, real_)), mx::ones_like(l), l);
+    auto share = rounded(mx::divide(P, l));
+    if (c_.dropout > 0) {
+      share = rounded(mx::multiply(
+          mx::where(keeps_, share, mx::zeros_like(share)),
+          mx::array(1.0f / (1.0f - c_.dropout), real_)));
+    }
+    const auto V = mx::expand_dims(a.V, 2);
+    return rounded(mx::flatten(mx::matmul(share, V), 1, 2));
+  }
+
+ private:
+  mx::array scores(const Arrays& a) const {
+    const auto K = mx::swapaxes(mx::expand_dims(a.K, 2), -1, -2);
+    const float scale = 1.0f / std::sqrt(static_cast<float>(c_.D));
+    auto S = mx::multiply(mx::matmul(grouped(a.Q), K), mx::array(scale, real_));
+    S = rounded(S);
+    if (c_.softcap) {
+      const auto cap = mx::array(*c_.softcap, real_);
+      S = rounded(mx::multiply(cap, mx::tanh(mx::divide(S, cap))));
+    }
+    if (a.options.bias) {
+      S = rounded(mx::add(S, by_row(real(*a.options.bias))));
+    }
+    if (a.options.alibi) {
+      const auto slopes = mx::reshape(
+          real(*a.options.alibi), {1, c_.Hkv, c_.Hq / c_.Hkv, 1, 1});
+      S = rounded(mx::add(S, mx::multiply(slopes, distances_)));
+    }
+    return mx::where(
+        seen_, S, mx::array(-std::numeric_limits<float>::infinity(), real_));
+  }
+
+  // [B, Hq, n, m] as [B, Hkv, heads of a group, n, m], without a copy.
+  mx::array grouped(const mx::array& x) const {
+    const int heads = x.shape(1) == 1 ? 1 : c_.Hkv;
+    return mx::unflatten(x, 1, {heads, x.shape(1) / heads});
+  }
+  mx::array all_heads(const mx::array& x) const {
+    return mx::reshape(x, {1, 1, 1, x.shape(0), x.shape(1)});
+  }
+  // The rows of what is broadcastable to [B, Hq, Nq, Nk].
+  mx::array by_row(mx::array x) const {
+    auto shape = x.shape();
+    shape.insert(shape.begin(), 4 - shape.size(), 1);
+    x = mx::reshape(x, shape);
+    return grouped(shape[2] == 1 ? x : mx::take(x, rows_, 2));
+  }
+  mx::array sinks(const Arrays& a) const {
+    return mx::reshape(
+        real(*a.options.sinks), {1, c_.Hkv, c_.Hq / c_.Hkv, 1, 1});
+  }
+  mx::array real(const mx::array& x) const {
+    return mx::astype(x, real_);
+  }
+  mx::array rounded(const mx::array& x) const {
+    return rounded_ == real_ ? x : mx::astype(mx::astype(x, rounded_), real_);
+  }
+
+  const Arrays& a_;
+  const AttentionCase& c_;
+  mx::Dtype real_;
+  mx::Dtype rounded_;
+  mx::array rows_;
+  mx::array seen_;
+  mx::array distances_;
+  mx::array keeps_;
+};
+
+} // namespace
+
+PlainResult plain_attention(
+    const Arrays& arrays,
+    const std::vector<int>& rows,
+    const mx::array& dO,
+    Precision precision,
+    bool backward) {
+  const Plain plain(arrays, rows, precision);
+  const auto function = [&](const Arrays& a) {
+    return plain.O(a);
+  };
+  const auto inputs = plain.inputs();
+  if (!backward) {
+    return {function(inputs), {}};
+  }
+  const auto dtype = precision == Precision::exact ? mx::float64 : mx::float32;
+  auto [O, gradients] = differentiate(inputs, function, mx::astype(dO, dtype));
+  if (precision == Precision::plain) {
+    for (auto& gradient : gradients) {
+      gradient = mx::astype(gradient, arrays.Q.dtype());
+    }
+  }
+  return {O, gradients};
+}
+
+} // namespace tessera::bench

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <vector>
+
+#include "bench/arrays.h"
+
+namespace tessera::bench {
+
+// Attention of some queries by the textbook formulas, in MLX's elementary ops
+// on the CPU: scores, softmax, product, each a whole matrix.
+struct PlainResult {
+  mx::array O;                      // [B, Hq, rows, Dv]
+  std::vector<mx::array> gradients; // of Arrays::differentiated(); dQ's rows
+};
+
+enum class Precision {
+  exact, // float64 throughout
+  plain, // the case's dtype: sums in float32, each matrix rounded
+};
+
+// `dO` [B, Hq, rows, Dv]: the other queries' cotangents are zero. Without
+// `backward` no gradients.
+PlainResult plain_attention(
+    const Arrays& arrays,
+    const std::vector<int>& rows,
+    const mx::array& dO,
+    Precision precision,
+    bool backward);
+
+} // namespace tessera::bench

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bench/arrays.h"
+#include "plan/problem.h"
+
+namespace tessera::bench {
+
+using Function = std::function<mx::array(const Arrays&)>; // -> O
+
+// Thrown by a contender that turns out not to be able to run a case.
+class Failure : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Something to time on one case. An empty `skipped` says that it can be run.
+class Contender {
+ public:
+  virtual ~Contender() = default;
+
+  std::string name;
+  std::string path;
+  std::string skipped;
+
+  // The seconds of one pass; of a backward one, without the forward one.
+  virtual double time(Pass pass) = 0;
+  // The most bytes held beyond the inputs while the passes run once.
+  virtual std::optional<std::int64_t> memory(bool backward) = 0;
+  // What it computes, where that can be looked at.
+  virtual Function function() const {
+    return nullptr;
+  }
+};
+
+// One file each.
+std::unique_ptr<Contender> tessera_contender(const Arrays& arrays);
+std::unique_ptr<Contender> mlx_contender(const Arrays& arrays, bool backward);
+
+// Times a function of MLX arrays.
+class MlxContender : public Contender {
+ public:
+  MlxContender(const Arrays& arrays, Function function);
+
+  double time(Pass pass) override;
+  std::optional<std::int64_t> memory(bool backward) override;
+  Function function() const override;
+
+ private:
+  Arrays arrays_;
+  Function function_;
+};
+
+// O, and the gradients of what `arrays` differentiates; both unevaluated.
+std::pair<mx::array, std::vector<mx::array>> differentiate(
+    const Arrays& arrays, const Function& function, const mx::array& dO);
+
+} // namespace tessera::bench

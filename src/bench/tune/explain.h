@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "plan/planner.h"
+#include "tessera/bench.h"
+
+namespace tessera {
+
+struct PassExplanation {
+  Problem problem;
+  Planned planned;
+  std::size_t workspace_bytes = 0; // of a plan
+  bool tuned = false;              // the block sizes are from the saved table
+};
+
+struct Explanation {
+  Choice choice;
+  std::vector<PassExplanation> passes;
+};
+
+// Which implementation a call takes, and how ours would compute it. Reads the
+// table in use. Throws InputError where the call is refused.
+Explanation explain(const AttentionCase& c);
+
+} // namespace tessera
