@@ -97,11 +97,45 @@ TEST(Planner, TakesOneThreadForLittleWork) {
   EXPECT_EQ(threads(2048), 8);
 }
 
-TEST(Planner, LengthsChangeNoBlock) {
-  const Device device{Isa::avx512, 1};
-  EXPECT_EQ(
-      make_plan(problem_of(Pass::backward, 7, 64, 64), device),
-      make_plan(problem_of(Pass::backward, 5000, 64, 64), device));
+// Bits depend on the blocks, and must not depend on the threads.
+TEST(Planner, ThreadsChangeNoBlock) {
+  for (const Pass pass : passes) {
+    for (const int N : {7, 300, 2048, 100'000}) {
+      const auto blocks = [&](int threads) {
+        const auto plan = std::get<Plan>(
+            make_plan(problem_of(pass, N, 64, 64), {Isa::avx512, threads}));
+        return Blocks{plan.rows, plan.columns};
+      };
+      EXPECT_EQ(blocks(1), blocks(2));
+      EXPECT_EQ(blocks(1), blocks(64));
+    }
+  }
+}
+
+TEST(Planner, LongerSequencesTakeLargerBlocks) {
+  const auto rows = [](int N) {
+    return std::get<Plan>(
+               make_plan(problem_of(Pass::forward, N, 64, 64), {Isa::avx512}))
+        .rows;
+  };
+  EXPECT_LT(rows(256), rows(2048));
+  EXPECT_LT(rows(2048), rows(65536));
+}
+
+TEST(Planner, CandidatesBeginWithItsChoiceAndAreLegal) {
+  for (const Pass pass : passes) {
+    for (const Isa isa : isas) {
+      const auto problem = problem_of(pass, 1000, 512, 64);
+      const Device device{isa, 2};
+      const auto all = candidates(problem, device);
+      const auto plan = std::get<Plan>(make_plan(problem, device));
+      EXPECT_EQ(all.front(), (Blocks{plan.rows, plan.columns}));
+      EXPECT_GE(all.size(), 3u);
+      for (const Blocks blocks : all) {
+        EXPECT_EQ(reason_of(make_plan(problem, device, blocks)), "");
+      }
+    }
+  }
 }
 
 TEST(Rules, APlanIsForItsPassAndMachine) {

@@ -384,7 +384,14 @@ float backward_rows(
   }
   Panels panels;
   float slope = 0;
+  const Rows next{
+      at.batch,
+      at.head,
+      {at.span.lo - X::min(at.span.size(), at.span.lo), at.span.lo}};
+  const int count = (at.span.size() + X::panel - 1) / X::panel;
   for (int r = at.span.lo; r < at.span.hi; r += X::panel) {
+    Packer::prefetch(Q, next, p.D, panels.count, count);
+    Packer::prefetch(dO, next, p.Dv, panels.count, count);
     const Span rows{r, X::min(r + X::panel, at.span.hi)};
     const Span mine = intersect(columns.span, cover.keys(at.batch, rows));
     Span t;
@@ -475,8 +482,10 @@ void backward(
   for (int g = 0; g < p.group(); ++g) {
     const int head = at.head * p.group() + g;
     float slope = 0;
-    for (int r = seen.lo / shared.grid().rows; r * shared.grid().rows < seen.hi;
-         ++r) {
+    // From the last rows up: under a causal mask those see every key, so that
+    // an item meets the rows of the one before it behind that one, not ahead.
+    const int side = shared.grid().rows;
+    for (int r = (seen.hi + side - 1) / side - 1; r >= seen.lo / side; --r) {
       if (shared.touches(at.batch, head, r, column_block)) {
         const Rows rows{at.batch, head, intersect(seen, shared.row_block(r))};
         slope += backward_rows(task, cover, shared, b, at, rows);

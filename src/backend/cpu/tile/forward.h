@@ -12,10 +12,14 @@ Span whole_words(Span t) {
   return {t.lo / unit * unit, round_up(t.hi, unit)};
 }
 
-// The state of the rows' softmax, a value a query: the largest score m, what is
-// taken off the exponents, and the sum l of the probabilities so far; `alpha`
-// is what earlier sums shrink by. The shift is m in the exponents' unit, as it
-// was rounded. A row that saw no key yet has m = shift = -inf.
+// The state of the rows' softmax, a value a query: a score m, what is taken off
+// the exponents, and the sum l of the probabilities so far; `alpha` is what
+// earlier sums shrink by. The shift is m in the exponents' unit, as it was
+// rounded. A row that saw no key yet has m = shift = -inf.
+//
+// m need not be the largest score: it follows only where some score exceeds it
+// by 2^8, which float32 bears, since rescaling all sums at every block costs 1
+// % of the pass (FlashAttention-4 rescales that way).
 struct Softmax {
   float* m;
   float* shift;
@@ -24,7 +28,7 @@ struct Softmax {
 };
 
 // One block of keys joins the softmax of a panel of queries: S becomes P. Says
-// whether any maximum changed.
+// whether earlier sums must shrink by alpha.
 template <class Target, int n>
 bool online_softmax(float* S, Span t, float exponent, const Softmax& state) {
   using V = Vec<Target>;
@@ -40,22 +44,30 @@ bool online_softmax(float* S, Span t, float exponent, const Softmax& state) {
       top[j] = V::max(top[j], V::template load<F>(at));
     }
   }
-  typename V::I changed = {};
+  typename V::I grown = {};
+  for (int j = 0; j < n; ++j) {
+    const F growth = top[j] - V::template load<F>(state.m + j * V::lanes);
+    grown |= growth * exponent > 8.0f; // not so where both are -inf
+  }
+  const bool rescaled = V::any(grown);
   F shift[n];
   F sum[n];
   for (int j = 0; j < n; ++j) {
     const int lane = j * V::lanes;
-    changed |= V::template load<F>(state.m + lane) != top[j];
-    V::store(state.m + lane, top[j]);
+    sum[j] = V::template load<F>(state.l + lane);
     const F before = V::template load<F>(state.shift + lane);
-    const F after = top[j] * exponent;
-    V::store(state.shift + lane, after);
-    shift[j] = top[j] == V::broadcast(-V::infinity)
-        ? F{}
-        : V::template load<F>(state.shift + lane);
-    const F shrink = V::exp2(before - shift[j]);
-    V::store(state.alpha + lane, shrink);
-    sum[j] = V::template load<F>(state.l + lane) * shrink;
+    F after = before;
+    if (rescaled) {
+      V::store(state.m + lane, top[j]);
+      V::store(state.shift + lane, top[j] * exponent);
+      after = V::template load<F>(state.shift + lane);
+    }
+    shift[j] = after == V::broadcast(-V::infinity) ? F{} : after;
+    if (rescaled) {
+      const F shrink = V::exp2(before - shift[j]);
+      V::store(state.alpha + lane, shrink);
+      sum[j] *= shrink;
+    }
   }
   for (int k = t.lo; k < t.hi; ++k) {
     for (int j = 0; j < n; ++j) {
@@ -68,7 +80,7 @@ bool online_softmax(float* S, Span t, float exponent, const Softmax& state) {
   for (int j = 0; j < n; ++j) {
     V::store(state.l + j * V::lanes, sum[j]);
   }
-  return V::any(changed);
+  return rescaled;
 }
 
 // Two rows of a tile at a time -> words of pairs of keys.
@@ -260,7 +272,13 @@ void forward(
         keys,
         p.Dv,
         spare);
+    const Rows next{
+        keys.batch, keys.head, intersect({c + block, c + 2 * block}, seen)};
+    const int panels = (at.span.size() + P::panel - 1) / P::panel;
     for (int r = at.span.lo; r < at.span.hi; r += P::panel) {
+      const int panel = (r - at.span.lo) / P::panel;
+      Packer::prefetch(task[Operand::K], next, p.D, panel, panels);
+      Packer::prefetch(task[Operand::V], next, p.Dv, panel, panels);
       const Span rows{r, P::min(r + P::panel, at.span.hi)};
       const Span mine = intersect(needed, cover.keys(at.batch, rows));
       if (!mine.empty() && cover.live(at.batch, at.head, rows, mine)) {
@@ -268,7 +286,7 @@ void forward(
             task,
             cover,
             b,
-            (r - at.span.lo) / P::panel,
+            panel,
             {at.batch,
              at.head,
              rows,

@@ -18,6 +18,7 @@ void hide_unless(const Tile& tile, float* S, Truth seen) {
   }
 }
 
+// Only the keys before and behind those that every query sees.
 template <class Target, int n>
 void hide_by_position(const Mask& mask, const Tile& tile, float* S) {
   using V = Vec<Target>;
@@ -30,10 +31,19 @@ void hide_by_position(const Mask& mask, const Tile& tile, float* S) {
     lo[i] = span.lo - tile.first;
     hi[i] = span.hi - tile.first;
   }
-  hide_unless<Target, n>(tile, S, [&](int t, int j) {
+  const auto seen = [&](int t, int j) {
     return (V::template load<I>(lo + j) <= t) &
         (V::template load<I>(hi + j) > t);
-  });
+  };
+  const Span all = intersect(mask.seen_by_all(tile.rows), tile.keys());
+  Tile part = tile;
+  if (all.empty()) {
+    return hide_unless<Target, n>(part, S, seen);
+  }
+  part.t = {tile.t.lo, all.lo - tile.first};
+  hide_unless<Target, n>(part, S, seen);
+  part.t = {all.hi - tile.first, tile.t.hi};
+  hide_unless<Target, n>(part, S, seen);
 }
 
 template <class Target, int n>

@@ -245,6 +245,34 @@ struct Vec {
     return load<F>(from);
   }
 
+  // Calls use(first, v) for each vector of a row's features, zeros behind the
+  // last. What the row is like is asked once a row, which copying feels.
+  template <class Use>
+  [[gnu::always_inline]] static void each_vector(
+      const Row& row, int features, Use use) {
+    int f = 0;
+    if (row.stride == 1 && row.dtype == Dtype::float32) {
+      const auto* from = static_cast<const float*>(row.data);
+      for (; f + lanes <= features; f += lanes) {
+        use(f, load<F>(from + f));
+      }
+    } else if (row.stride == 1 && row.dtype == Dtype::bfloat16) {
+      const auto* from = static_cast<const std::uint16_t*>(row.data);
+      for (; f + lanes <= features; f += lanes) {
+        use(f, from_bfloat(load<H>(from + f)));
+      }
+    } else if (row.stride == 1) {
+      const auto* from = static_cast<const std::uint16_t*>(row.data);
+      for (; f + lanes <= features; f += lanes) {
+        use(f, from_half(load<H>(from + f)));
+      }
+    }
+    for (; f < features; f += lanes) {
+      const int rest = features - f;
+      use(f, load_features(row, f, rest < lanes ? rest : lanes));
+    }
+  }
+
   // `count` (at most lanes) words of two values each, from word `first` on, of
   // a row of `features` 16-bit values; zeros behind the last value.
   static F load_pairs(const Row& row, int first, int count, int features) {
