@@ -17,6 +17,9 @@ struct Plan {
   int rows = 0;    // of a block of the score matrix
   int columns = 0; // of the same
   int threads = 1;
+  // Forward, few queries: keys of a run that is computed apart; 0: the loop
+  // over blocks.
+  int split = 0;
 
   // Rows of the operand that stays with a work item, and of the one that the
   // item runs along, a block at a time.
@@ -49,7 +52,8 @@ struct std::hash<tessera::Plan> {
           static_cast<int>(plan.isa),
           plan.rows,
           plan.columns,
-          plan.threads}) {
+          plan.threads,
+          plan.split}) {
       // The 64-bit golden ratio spreads small fields over the word.
       seed = (seed ^ static_cast<std::size_t>(field)) * 0x9e3779b97f4a7c15u;
       seed ^= seed >> 32;

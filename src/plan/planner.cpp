@@ -68,6 +68,14 @@ int preferred_threads(
   return std::max(1, static_cast<int>(worth));
 }
 
+// Few queries are bound by memory: a thread is worth 64 Ki numbers to read.
+int threads_for_few(const Problem& problem, const Device& device) {
+  const double numbers = static_cast<double>(problem.B) * problem.Hkv *
+      problem.Nk * (problem.D + problem.Dv);
+  return std::max(
+      1, static_cast<int>(std::min<double>(device.threads, numbers / 65536)));
+}
+
 std::vector<Blocks> all_blocks(const Problem& problem, const Device& device) {
   const auto tile = register_tile(device.isa);
   const auto scaled = [&](const auto& table) {
@@ -125,10 +133,30 @@ Planned make_plan(const Problem& problem, const Device& device, Blocks blocks) {
   return plan;
 }
 
+// Queries for which the loop for few of them is the faster one, where tiles of
+// the other would be empty for the most part.
+constexpr int few_queries = 16;
+
+// Keys of a run: as many runs as give the items wanted, none of less than 512
+// keys, in whole strips of any size in use.
+int preferred_split(const Problem& problem) {
+  constexpr int unit = 512;
+  const int heads = std::max(1, problem.B * problem.Hkv);
+  const int runs = (2 * items_wanted(Pass::forward) + heads - 1) / heads;
+  return std::max(unit, round_up((problem.Nk + runs - 1) / runs, unit));
+}
+
 Planned make_plan(
     const Problem& problem, const Device& device, int block_size) {
   if (block_size == 0) {
-    return make_plan(problem, device, preferred(problem, device));
+    auto planned = make_plan(problem, device, preferred(problem, device));
+    auto* plan = std::get_if<Plan>(&planned);
+    if (plan != nullptr && problem.pass == Pass::forward && problem.Nq > 0 &&
+        problem.Nq <= few_queries && problem.Nk > 0) {
+      plan->split = preferred_split(problem);
+      plan->threads = threads_for_few(problem, device);
+    }
+    return planned;
   }
   return make_plan(problem, device, Blocks{block_size, block_size});
 }

@@ -75,6 +75,44 @@ std::vector<Rows> forward_items(const Call& call) {
   return items;
 }
 
+// Few queries: runs of keys apart, then each query's parts together.
+void run_few(const Call& call) {
+  const Problem& p = call.task.problem;
+  const Plan& plan = call.task.plan;
+  const auto workspace = few_workspace(p);
+  const int parts = few_parts(p, plan);
+  const auto floats = few_part_floats(p);
+  float* const all =
+      call.floats + static_cast<std::size_t>(plan.threads) * workspace.floats;
+  share(plan.threads, p.B * p.Hkv * parts, [&](int thread, int i) {
+    const int head = i / parts;
+    const int key = i % parts * plan.split;
+    call.kernels.few_forward(
+        call.task,
+        call.cover,
+        workspace,
+        {head / p.Hkv, head % p.Hkv, {key, std::min(key + plan.split, p.Nk)}},
+        all + static_cast<std::size_t>(i) * floats,
+        call.floats + static_cast<std::size_t>(thread) * workspace.floats);
+  });
+  share(plan.threads, p.B * p.Hq, [&](int, int i) {
+    const int key_head = i / p.group();
+    for (int row = 0; row < p.Nq; ++row) {
+      const int index = i % p.group() * p.Nq + row;
+      call.kernels.few_combine(
+          call.task,
+          i / p.Hq,
+          i % p.Hq,
+          row,
+          all + static_cast<std::size_t>(key_head * parts) * floats +
+              static_cast<std::size_t>(index) *
+                  static_cast<std::size_t>(2 + p.Dv),
+          static_cast<std::ptrdiff_t>(floats),
+          parts);
+    }
+  });
+}
+
 void run_forward(const Call& call) {
   const auto items = forward_items(call);
   share(
@@ -196,6 +234,14 @@ Device this_device() {
 }
 
 std::size_t workspace_bytes(const Task& task) {
+  if (task.plan.split > 0) {
+    const auto& p = task.problem;
+    const auto parts = static_cast<std::size_t>(p.B) *
+        static_cast<std::size_t>(p.Hkv * few_parts(p, task.plan));
+    const auto floats = parts * few_part_floats(p) +
+        few_workspace(p).floats * static_cast<std::size_t>(task.plan.threads);
+    return alignment + floats * sizeof(float);
+  }
   const auto own = workspace(task.problem, task.plan);
   const auto shared = task.problem.pass == Pass::forward
       ? 0
@@ -208,6 +254,9 @@ std::size_t workspace_bytes(const Task& task) {
 
 void run(const Task& task, void* workspace) {
   const Call call(task, workspace);
+  if (task.plan.split > 0) {
+    return run_few(call);
+  }
   if (task.problem.pass == Pass::forward) {
     return run_forward(call);
   }

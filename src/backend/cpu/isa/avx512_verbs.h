@@ -13,6 +13,11 @@ struct Avx512Verbs {
   using F = typename VectorsOf<16>::F;
   using I = typename VectorsOf<16>::I;
 
+  using H = typename VectorsOf<16>::H;
+
+  static F from_half(H h) {
+    return (F)_mm512_cvtph_ps((__m256i)h);
+  }
   // NaN in b stays.
   static F max(F a, F b) {
     return (F)_mm512_max_ps((__m512)a, (__m512)b);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backend/cpu/few.h"
 #include "backend/cpu/rows.h"
 #include "backend/cpu/shared.h"
 
@@ -10,6 +11,21 @@ namespace tessera::cpu {
 struct Kernels {
   void (*forward)(
       const Task&, const Cover&, const Workspace&, const Rows&, float* memory);
+  void (*few_forward)(
+      const Task&,
+      const Cover&,
+      const FewWorkspace&,
+      const Rows& keys,
+      float* part,
+      float* memory);
+  void (*few_combine)(
+      const Task&,
+      int batch,
+      int head,
+      int row,
+      const float* part,
+      std::ptrdiff_t step,
+      int parts);
   void (*prepare)(const Task&, Shared&, int batch, int head, int row_block);
   void (*backward)(
       const Task&,

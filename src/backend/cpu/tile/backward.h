@@ -2,6 +2,7 @@
 
 #include "backend/cpu/shared.h"
 #include "backend/cpu/tile/forward.h"
+#include "plan/rules.h"
 
 namespace tessera::cpu {
 
@@ -269,10 +270,20 @@ Span backward_tile(
 
 // The panels of a block of rows that were computed: their queries and keys.
 struct Panels {
-  static constexpr int most = 64;
+  static constexpr int most = most_panels;
   int count = 0;
   int queries[most];
   Span t[most];
+
+  // Whether some panel was computed for the register tile of a key.
+  [[gnu::always_inline]] bool have(int key) const {
+    for (int p = 0; p < count; ++p) {
+      if (t[p].lo <= key && key < t[p].hi) {
+        return true;
+      }
+    }
+    return false;
+  }
 };
 
 // sums += tiles^T * right, over the queries of all panels: dV from P and dO, dK
@@ -293,6 +304,9 @@ void sum_over_queries(
     const float* const from = b.at(right) +
         X::offset(f / X::sum_panel * b.row_words_height, X::sum_panel);
     for (int k = 0; k < keys; k += strip) {
+      if (!panels.have(k)) {
+        continue;
+      }
       float* const to = b.at(sums) +
           X::offset(f / X::sum_panel * b.size.columns + k, X::sum_panel);
       X::template with_vectors<Target::tile.sum_vectors>(

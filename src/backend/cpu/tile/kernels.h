@@ -2,6 +2,7 @@
 
 #include "backend/cpu/isa/kernels.h"
 #include "backend/cpu/tile/dbias.h"
+#include "backend/cpu/tile/few.h"
 #include "backend/cpu/tile/peak.h"
 #include "backend/cpu/tile/prepare.h"
 
@@ -22,6 +23,8 @@ template <class Target>
 constexpr Kernels kernels_of() {
   return {
       forward<Target>,
+      few_forward<Target>,
+      few_combine<Target>,
       prepare<Target>,
       backward<Target>,
       finish<Target>,

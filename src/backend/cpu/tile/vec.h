@@ -89,6 +89,17 @@ struct Vec {
     }
     return total;
   }
+  static float largest(F v) {
+    float most = v[0];
+    for (int i = 1; i < lanes; ++i) {
+      most = v[i] > most ? v[i] : most;
+    }
+    return most;
+  }
+  // Lane i of the result: the sum of rows[i].
+  static F sums(F (&rows)[lanes]) {
+    return add_halves<lanes / 2>(rows);
+  }
   static bool any(I truth) {
     if constexpr (requires { Target::any(truth); }) {
       return Target::any(truth);
@@ -155,13 +166,21 @@ struct Vec {
   }
 
   static F from_half(H h) {
+    if constexpr (requires { Target::from_half(h); }) {
+      return Target::from_half(h);
+    }
     const U u = __builtin_convertvector(h, U);
     const U sign = (u & 0x8000u) << 16;
-    const U magnitude = (u & 0x7fffu) << 13;
-    // 2^112 moves the exponent's bias, and makes subnormals normal.
-    const U finite = (U)((F)magnitude * 0x1p112f);
-    const U special = magnitude | 0x7f800000u;
-    return (F)(sign | (magnitude >= 0x0f800000u ? special : finite));
+    const U bits = u & 0x7fffu;
+    const U normal = (bits << 13) + 0x38000000u; // the exponent's bias, by 112
+    const U special = (bits << 13) | 0x7f800000u;
+    // Half subnormals are bits * 2^-24: as the last bits of a number near 1/2.
+    const U subnormal = (U)((F)(bits | 0x3f000000u) - 0.5f);
+    return (
+        F)(sign |
+           (bits >= 0x7c00u      ? special
+                : bits < 0x0400u ? subnormal
+                                 : normal));
   }
   static F from_bfloat(H h) {
     return (F)(__builtin_convertvector(h, U) << 16);
@@ -352,6 +371,25 @@ struct Vec {
         }
       }
       transpose_blocks<2 * size>(rows);
+    }
+  }
+  // Lanes l and l + size of row i, and of row i + size, are added into one row.
+  template <int size>
+  static F add_halves(F (&rows)[lanes]) {
+    if constexpr (size == 0) {
+      return rows[0];
+    } else {
+      I low, high;
+      for (int l = 0; l < lanes; ++l) {
+        const bool second = (l & size) != 0;
+        low[l] = second ? lanes + l - size : l;
+        high[l] = second ? lanes + l : l + size;
+      }
+      for (int i = 0; i < size; ++i) {
+        rows[i] = shuffle(rows[i], rows[i + size], low) +
+            shuffle(rows[i], rows[i + size], high);
+      }
+      return add_halves<size / 2>(rows);
     }
   }
   // Lane l of the result: lane index[l] of a, or index[l] - lanes of b.

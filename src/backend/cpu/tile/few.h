@@ -1,0 +1,381 @@
+#pragma once
+
+#include "backend/cpu/few.h"
+#include "backend/cpu/tile/forward.h"
+
+namespace tessera::cpu {
+
+// The forward pass for few queries against many keys. All queries that read a
+// key head (those of its whole group) stand against a strip of keys at a time,
+// so that K and V pass by once. Lanes are features in the scores, then keys in
+// the softmax, then features again: nothing is transposed.
+template <class Target>
+struct Few {
+  using V = Vec<Target>;
+  using F = typename V::F;
+  static constexpr int lanes = V::lanes;
+  static constexpr int strip = few_strip;
+
+  Few(const Task& task, const FewWorkspace& w, float* memory)
+      : task(task),
+        p(task.problem),
+        rows(p.group() * p.Nq),
+        D(round_up(p.D, few_alignment)),
+        Dv(round_up(p.Dv, few_alignment)),
+        Q(memory + w.Q),
+        K(memory + w.K),
+        values(memory + w.V),
+        S(memory + w.S),
+        O(memory + w.O),
+        state(memory + w.state) {}
+
+  // Rows of one batch entry and head -> [row][round_up(features)], zeros behind.
+  void copy(
+      float* to, int pitch, const View& view, const Rows& at, int features) {
+    for (int r = 0; r < at.span.size(); ++r) {
+      float* const row = to + std::ptrdiff_t{r} * pitch;
+      for (int f = features / lanes * lanes; f < pitch; f += lanes) {
+        V::store(row + f, F{});
+      }
+      V::each_vector(
+          view.row(at.batch, at.head, at.span.lo + r),
+          features,
+          [=](int f, F v) { V::store(row + f, v); });
+    }
+  }
+
+  // S[row][key] for `n` rows from `row` on. As many sums as a vector has lanes
+  // are made at once, then added up across.
+  template <int n>
+  void scores(int row, int keys) {
+    constexpr int across = lanes / n; // keys at once
+    for (int k = 0; k < keys; k += across) {
+      F sum[lanes] = {};
+      const float* q = Q + std::ptrdiff_t{row} * D;
+      const float* key = K + std::ptrdiff_t{k} * D;
+      for (int f = 0; f < D; f += lanes) {
+        F left[n];
+        for (int i = 0; i < n; ++i) {
+          left[i] = V::template load<F>(q + i * D + f);
+        }
+        for (int j = 0; j < across; ++j) {
+          const F right = V::template load<F>(key + j * D + f);
+          for (int i = 0; i < n; ++i) {
+            sum[i * across + j] += left[i] * right;
+          }
+        }
+      }
+      const F sums = V::sums(sum);
+      for (int i = 0; i < n; ++i) {
+        __builtin_memcpy(
+            S + (row + i) * strip + k,
+            reinterpret_cast<const float*>(&sums) + i * across,
+            across * sizeof(float));
+      }
+    }
+  }
+
+  // O[row][feature] += S[row][key] * V[key][feature] for n rows.
+  template <int n>
+  void add_values(int row, int keys) {
+    constexpr int wide = 4;
+    for (int f = 0; f < Dv; f += wide * lanes) {
+      const int vectors = Product<Target>::min((Dv - f) / lanes, wide);
+      Product<Target>::template with_vectors<wide>(
+          vectors * lanes, [&]<int m>() {
+            F sum[n][m];
+            float* const to = O + std::ptrdiff_t{row} * Dv + f;
+            Product<Target>::load(sum, to, Dv);
+            for (int k = 0; k < keys; ++k) {
+              for (int j = 0; j < m; ++j) {
+                const F v = V::template load<F>(
+                    values + std::ptrdiff_t{k} * Dv + f + j * lanes);
+                for (int i = 0; i < n; ++i) {
+                  sum[i][j] += S[(row + i) * strip + k] * v;
+                }
+              }
+            }
+            Product<Target>::store(to, Dv, sum);
+          });
+    }
+  }
+
+  // Calls body.template operator()<n>(row) for all rows, four at once as long
+  // as there are four.
+  template <class Body>
+  void each_rows(Body body) {
+    int row = 0;
+    for (; row + 4 <= rows; row += 4) {
+      body.template operator()<4>(row);
+    }
+    for (; row + 2 <= rows; row += 2) {
+      body.template operator()<2>(row);
+    }
+    for (; row < rows; ++row) {
+      body.template operator()<1>(row);
+    }
+  }
+
+  const Task& task;
+  const Problem& p;
+  int rows; // head of the group * Nq + query
+  int D;
+  int Dv;
+  float* Q;      // [row][D], times the scale
+  float* K;      // [key][D]
+  float* values; // [key][Dv]
+  float* S;      // [row][strip]
+  float* O;      // [row][Dv]
+  float* state;  // [row][shift, l]
+};
+
+// The score of the softmax of one query, lanes are keys from `key` on; -inf
+// where a key is not seen.
+template <class Target>
+typename Vec<Target>::F few_score(
+    const Task& task,
+    const Cover& cover,
+    const Tile& tile,
+    Span seen,
+    int key,
+    typename Vec<Target>::F s) {
+  using V = Vec<Target>;
+  using I = typename V::I;
+  const Features& features = task.problem.features;
+  const int row = tile.rows.lo;
+  const int count = Product<Target>::min(V::lanes, tile.keys().hi - key);
+  if (features.softcap) {
+    const float c = task.numbers.softcap;
+    s = c * V::tanh(s / c);
+  }
+  if (features.bias || features.mask) {
+    s += load_added<Target>(task, tile, row, key, count);
+  }
+  const I j = V::iota() + key;
+  if (features.alibi) {
+    const float slope = V::load_features(
+        task[Operand::slopes].row(tile.batch, tile.head, 0), 0, 1)[0];
+    const int position = row + task.problem.Nk - task.problem.Nq;
+    s -= slope *
+        V::abs(__builtin_convertvector(j - position, typename V::F));
+  }
+  I kept = (j >= seen.lo) & (j < seen.hi) & (j < tile.keys().hi);
+  for (int i = 0; i < count; ++i) {
+    if (features.segments &&
+        task[Operand::segments_q].at<std::int32_t>(tile.batch, row) !=
+            task[Operand::segments_k].at<std::int32_t>(tile.batch, key + i)) {
+      kept[i] = 0;
+    }
+    if (task.problem.block_rows > 0 &&
+        !cover.on(
+            tile.batch,
+            tile.head,
+            row / task.problem.block_rows,
+            (key + i) / task.problem.block_columns)) {
+      kept[i] = 0;
+    }
+  }
+  return kept ? s : V::broadcast(-V::infinity);
+}
+
+// One strip of keys joins the softmax of one query: S becomes P, O shrinks.
+template <class Target>
+void few_softmax(
+    const Cover& cover, Few<Target>& x, const Tile& tile, int row) {
+  using V = Vec<Target>;
+  using F = typename V::F;
+  const Task& task = x.task;
+  const Span seen = cover.mask(tile.batch).span(tile.rows.lo);
+  float* const S = x.S + row * x.strip;
+  F top = V::broadcast(-V::infinity);
+  for (int k = 0; k < x.strip; k += V::lanes) {
+    F s = V::broadcast(-V::infinity);
+    if (k < tile.t.hi) {
+      s = few_score<Target>(
+              task,
+              cover,
+              tile,
+              seen,
+              tile.first + k,
+              V::template load<F>(S + k)) *
+          V::log2e;
+    }
+    V::store(S + k, s);
+    top = V::max(top, s);
+  }
+  float* const shift = x.state + 2 * row;
+  float* const l = shift + 1;
+  const float before = *shift;
+  const float after =
+      __builtin_fmaxf(before, V::largest(top)); // NaN comes back with P
+  const float used = after == -V::infinity ? 0.0f : after;
+  const float shrink = V::exp2(V::broadcast(before - used))[0];
+  F sum = {};
+  for (int k = 0; k < x.strip; k += V::lanes) {
+    const F p = V::exp2(V::template load<F>(S + k) - used);
+    V::store(S + k, p);
+    sum += p;
+  }
+  *shift = after;
+  *l = *l * shrink + V::sum(sum);
+  if (shrink != 1.0f) {
+    float* const O = x.O + std::ptrdiff_t{row} * x.Dv;
+    for (int f = 0; f < x.Dv; f += V::lanes) {
+      V::store(O + f, V::template load<F>(O + f) * shrink);
+    }
+  }
+}
+
+// P of one query times what dropout leaves.
+template <class Target>
+void few_dropout(Few<Target>& x, const Tile& tile, int row) {
+  using V = Vec<Target>;
+  const float p = x.task.numbers.dropout;
+  const auto threshold = dropout_threshold<Target>(p);
+  const auto* seed = &x.task[Operand::seed].template at<std::uint32_t>(0);
+  float* const S = x.S + row * x.strip;
+  const auto lane = V::iota();
+  for (int k = 0; k < tile.t.hi; ++k) {
+    const auto key = static_cast<std::uint32_t>(tile.first + k);
+    const auto words = Philox<Target>::draw(
+        {{V::broadcast_bits(key / 4),
+          V::broadcast_bits(static_cast<std::uint32_t>(tile.rows.lo)),
+          V::broadcast_bits(static_cast<std::uint32_t>(
+              tile.batch * x.p.Hq + tile.head)),
+          (typename V::U)(lane * 0)}},
+        seed[0],
+        seed[1]);
+    const bool kept = words.word[key % 4][0] >= threshold;
+    S[k] *= kept ? 1.0f / (1.0f - p) : 0.0f;
+  }
+}
+
+// What the queries of one key head get from a run of keys: shift and l of each
+// softmax, and O, in `part`.
+template <class Target>
+void few_forward(
+    const Task& task,
+    const Cover& cover,
+    const FewWorkspace& workspace,
+    const Rows& at, // keys
+    float* part,
+    float* memory) {
+  using V = Vec<Target>;
+  Few<Target> x(task, workspace, memory);
+  const Problem& p = task.problem;
+  const Span queries{0, p.Nq};
+  for (int g = 0; g < p.group(); ++g) {
+    x.copy(
+        x.Q + std::ptrdiff_t{g} * p.Nq * x.D,
+        x.D,
+        task[Operand::Q],
+        {at.batch, at.head * p.group() + g, queries},
+        p.D);
+  }
+  for (std::ptrdiff_t i = 0; i < std::ptrdiff_t{x.rows} * x.D; ++i) {
+    x.Q[i] *= task.numbers.scale;
+  }
+  for (int row = 0; row < x.rows; ++row) {
+    x.state[2 * row] = -V::infinity;
+    x.state[2 * row + 1] = 0.0f;
+  }
+  __builtin_memset(
+      x.O,
+      0,
+      static_cast<std::size_t>(x.rows) * static_cast<std::size_t>(x.Dv) *
+          sizeof(float));
+  const Span seen = intersect(at.span, cover.keys(at.batch, queries));
+  for (int k = seen.lo; k < seen.hi; k += x.strip) {
+    const Rows keys{
+        at.batch, at.head, intersect(seen, {k, k + x.strip})};
+    few_strip_of_keys(task, cover, x, keys);
+  }
+  float* to = part;
+  for (int row = 0; row < x.rows; ++row) {
+    __builtin_memcpy(to, x.state + 2 * row, 2 * sizeof(float));
+    __builtin_memcpy(
+        to + 2,
+        x.O + std::ptrdiff_t{row} * x.Dv,
+        static_cast<std::size_t>(p.Dv) * sizeof(float));
+    to += 2 + p.Dv;
+  }
+}
+
+template <class Target>
+void few_strip_of_keys(
+    const Task& task, const Cover& cover, Few<Target>& x, const Rows& keys) {
+  const Problem& p = task.problem;
+  const int count = keys.span.size();
+  bool live = false;
+  for (int g = 0; g < p.group(); ++g) {
+    const int head = keys.head * p.group() + g;
+    live = live || cover.live(keys.batch, head, {0, p.Nq}, keys.span);
+  }
+  if (!live) {
+    return;
+  }
+  x.copy(x.K, x.D, task[Operand::K], keys, p.D);
+  x.copy(x.values, x.Dv, task[Operand::V], keys, p.Dv);
+  x.each_rows([&]<int n>(int row) { x.template scores<n>(row, count); });
+  for (int row = 0; row < x.rows; ++row) {
+    const int query = row % p.Nq;
+    const Tile tile{
+        keys.batch,
+        keys.head * p.group() + row / p.Nq,
+        {query, query + 1},
+        keys.span.lo,
+        {0, count}};
+    few_softmax(cover, x, tile, row);
+    if (p.features.dropout) {
+      few_dropout(x, tile, row);
+    }
+  }
+  x.each_rows([&]<int n>(int row) { x.template add_values<n>(row, count); });
+}
+
+// O and L of one query from its parts, in the order of their keys. The parts
+// lie `step` floats apart.
+template <class Target>
+void few_combine(
+    const Task& task,
+    int batch,
+    int head,
+    int row,
+    const float* part,
+    std::ptrdiff_t step,
+    int parts) {
+  using V = Vec<Target>;
+  using F = typename V::F;
+  const Problem& p = task.problem;
+  const float sink = sink_of<Target>(task, head);
+  const float sink_shift = sink * V::log2e;
+  float top = sink_shift;
+  for (int i = 0; i < parts; ++i) {
+    top = __builtin_fmaxf(top, part[i * step]);
+  }
+  const float used = top == -V::infinity ? 0.0f : top;
+  const auto weight = [&](float shift) {
+    return V::exp2(V::broadcast(shift - used))[0];
+  };
+  float l = weight(sink_shift);
+  for (int i = 0; i < parts; ++i) {
+    l += part[i * step + 1] * weight(part[i * step]);
+  }
+  const float inverse = l == 0.0f ? 0.0f : 1.0f / l;
+  const Row to = task[Operand::O].row(batch, head, row);
+  for (int f = 0; f < p.Dv; f += V::lanes) {
+    const int n = Product<Target>::min(p.Dv - f, V::lanes);
+    F sum = {};
+    for (int i = 0; i < parts; ++i) {
+      const Row from{
+          const_cast<float*>(part + i * step + 2), Dtype::float32, 1};
+      sum += V::load_features(from, f, n) * (weight(part[i * step]) * inverse);
+    }
+    V::store_features(to, f, n, sum);
+  }
+  const bool alone = l == 1.0f && top == sink_shift;
+  task[Operand::L].at<float>(batch, head, row) =
+      alone ? sink : top * V::ln2 + __builtin_logf(l);
+}
+
+} // namespace tessera::cpu
