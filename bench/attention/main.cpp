@@ -24,7 +24,8 @@ void add_flags(CLI::App& app, Options& o) {
   static const std::map<std::string, Isa> isas = {
       {"portable", Isa::portable},
       {"avx2", Isa::avx2},
-      {"avx512", Isa::avx512}};
+      {"avx512", Isa::avx512},
+      {"avx512_bf16", Isa::avx512_bf16}};
   cli::add_case_flags(app, o.attention);
   app.add_option("--isa", o.setting.device.isa, "Default: the best there is")
       ->transform(CLI::CheckedTransformer(isas));

@@ -29,10 +29,24 @@ struct Few {
         O(memory + w.O),
         state(memory + w.state) {}
 
-  // Rows of one batch entry and head -> [row][round_up(features)], zeros behind.
+  // Asks for K and V of the next few keys. All of the work on a strip does, a
+  // little at a time, so that the way to memory is never idle: reading is three
+  // quarters of the time.
+  void ask(int keys) {
+    for (; keys > 0 && !soon.span.empty(); --keys) {
+      const Rows one{soon.batch, soon.head, {soon.span.lo, soon.span.lo + 1}};
+      Pack<Target>::prefetch(task[Operand::K], one, p.D, 0, 1);
+      Pack<Target>::prefetch(task[Operand::V], one, p.Dv, 0, 1);
+      ++soon.span.lo;
+    }
+  }
+
+  // Rows of one batch entry and head -> [row][round_up(features)], zeros
+  // behind.
   void copy(
       float* to, int pitch, const View& view, const Rows& at, int features) {
     for (int r = 0; r < at.span.size(); ++r) {
+      ask(r % 8 == 0 ? 1 : 0);
       float* const row = to + std::ptrdiff_t{r} * pitch;
       for (int f = features / lanes * lanes; f < pitch; f += lanes) {
         V::store(row + f, F{});
@@ -45,7 +59,8 @@ struct Few {
   }
 
   // S[row][key] for `n` rows from `row` on. As many sums as a vector has lanes
-  // are made at once, then added up across.
+  // are made at once, then added up across. Meanwhile the first rows ask for
+  // the strip of keys that comes next.
   template <int n>
   void scores(int row, int keys) {
     constexpr int across = lanes / n; // keys at once
@@ -65,6 +80,7 @@ struct Few {
           }
         }
       }
+      ask(row == 0 ? 1 : 0);
       const F sums = V::sums(sum);
       for (int i = 0; i < n; ++i) {
         __builtin_memcpy(
@@ -87,6 +103,7 @@ struct Few {
             float* const to = O + std::ptrdiff_t{row} * Dv + f;
             Product<Target>::load(sum, to, Dv);
             for (int k = 0; k < keys; ++k) {
+              ask(row == 0 && k % 4 == 0 ? 1 : 0);
               for (int j = 0; j < m; ++j) {
                 const F v = V::template load<F>(
                     values + std::ptrdiff_t{k} * Dv + f + j * lanes);
@@ -127,6 +144,7 @@ struct Few {
   float* S;      // [row][strip]
   float* O;      // [row][Dv]
   float* state;  // [row][shift, l]
+  Rows soon;     // keys of the next strip that were not asked for yet
 };
 
 // The score of the softmax of one query, lanes are keys from `key` on; -inf
@@ -156,8 +174,7 @@ typename Vec<Target>::F few_score(
     const float slope = V::load_features(
         task[Operand::slopes].row(tile.batch, tile.head, 0), 0, 1)[0];
     const int position = row + task.problem.Nk - task.problem.Nq;
-    s -= slope *
-        V::abs(__builtin_convertvector(j - position, typename V::F));
+    s -= slope * V::abs(__builtin_convertvector(j - position, typename V::F));
   }
   I kept = (j >= seen.lo) & (j < seen.hi) & (j < tile.keys().hi);
   for (int i = 0; i < count; ++i) {
@@ -240,8 +257,8 @@ void few_dropout(Few<Target>& x, const Tile& tile, int row) {
     const auto words = Philox<Target>::draw(
         {{V::broadcast_bits(key / 4),
           V::broadcast_bits(static_cast<std::uint32_t>(tile.rows.lo)),
-          V::broadcast_bits(static_cast<std::uint32_t>(
-              tile.batch * x.p.Hq + tile.head)),
+          V::broadcast_bits(
+              static_cast<std::uint32_t>(tile.batch * x.p.Hq + tile.head)),
           (typename V::U)(lane * 0)}},
         seed[0],
         seed[1]);
@@ -286,8 +303,10 @@ void few_forward(
           sizeof(float));
   const Span seen = intersect(at.span, cover.keys(at.batch, queries));
   for (int k = seen.lo; k < seen.hi; k += x.strip) {
-    const Rows keys{
-        at.batch, at.head, intersect(seen, {k, k + x.strip})};
+    const Rows keys{at.batch, at.head, intersect(seen, {k, k + x.strip})};
+    x.ask(x.strip); // what is left of this strip
+    x.soon = {
+        at.batch, at.head, intersect(seen, {k + x.strip, k + 2 * x.strip})};
     few_strip_of_keys(task, cover, x, keys);
   }
   float* to = part;
