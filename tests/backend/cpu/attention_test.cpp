@@ -101,6 +101,29 @@ TEST(Attention, EveryBlockSizeThatIsLegal) {
   }
 }
 
+// Blocks that are no whole number of register tiles: what the last one runs
+// over, keys of the next block among it, must add nothing.
+TEST(Attention, BlocksThatCutRegisterTiles) {
+  for (const int block : {16, 32, 64, 80}) {
+    for (const Dtype dtype : dtypes) {
+      Case c = make_case(70, 90, 20, false);
+      c.problem.dtype = dtype;
+      // Scores far below those of the zeros behind a block.
+      auto in = random_inputs(c);
+      in.Q.assign(in.Q.size(), 10);
+      in.K.assign(in.K.size(), -10);
+      check(c, in, block);
+      // Gradients that are sums over all keys.
+      c.problem.features.alibi = c.problem.features.bias = true;
+      c.bias.single = {true, false, false, true};
+      check(c, block);
+      c.problem.features.dropout = c.problem.features.softcap = true;
+      c.problem.features.mask = c.problem.features.segments = true;
+      check(c, block);
+    }
+  }
+}
+
 TEST(Attention, TakesANegativeScaleAndNearlyZero) {
   Case c = make_case(33, 65, 8, true);
   c.scale = -0.7;

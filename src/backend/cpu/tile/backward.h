@@ -149,7 +149,7 @@ float slope_gradient(
   using F = typename V::F;
   const int shift = task.problem.Nk - task.problem.Nq;
   const F first = __builtin_convertvector(
-      V::iota() + (tile.rows.lo + shift - tile.first), F);
+      V::iota() + (tile.rows.lo + shift - tile.packed.lo), F);
   F sum = {};
   for (int k = tile.t.lo; k < tile.t.hi; ++k) {
     for (int j = 0; j < n * V::lanes; j += V::lanes) {
@@ -418,7 +418,7 @@ float backward_rows(
           b,
           wanted,
           panels.count,
-          {at.batch, at.head, rows, first, t},
+          {at.batch, at.head, rows, columns.span, t},
           slope);
     }
     panels.queries[panels.count] = rows.size();

@@ -5,17 +5,20 @@
 
 namespace tessera::cpu {
 
-// A panel of queries against a run of keys: lanes are the queries `rows`, tile
-// row t is key `first + t`.
+// A panel of queries against a run of packed keys: lanes are the queries
+// `rows`, tile row t is key `packed.lo + t`. Rounding up to whole register
+// tiles, `t` may end behind the last packed key: what is computed there belongs
+// to no key, whether one of that number exists or not.
 struct Tile {
   int batch = 0;
   int head = 0; // of queries
   Span rows;
-  int first = 0;
+  Span packed;
   Span t;
 
+  // The keys of `t`.
   Span keys() const {
-    return {first + t.lo, first + t.hi};
+    return intersect({packed.lo + t.lo, packed.lo + t.hi}, packed);
   }
 };
 

@@ -71,7 +71,7 @@ void add_block(
         at.batch,
         at.head,
         rows,
-        first,
+        columns.span,
         whole_tiles<Target>({mine.lo - first, mine.hi - first})};
     auto x = pointwise_of(task, b, panel);
     x.S = b.tile(b.size.S, 0);

@@ -59,7 +59,7 @@ void draw_kept(const Task& task, const Tile& tile, float* kept) {
   const auto scale = V::broadcast(1.0f / (1.0f - p));
   const auto head =
       static_cast<std::uint32_t>(tile.batch * task.problem.Hq + tile.head);
-  const Span keys = tile.keys();
+  const Span keys{tile.packed.lo + tile.t.lo, tile.packed.lo + tile.t.hi};
   for (int group = keys.lo / 4; group * 4 < keys.hi; ++group) {
     for (int j = 0; j < n * V::lanes; j += V::lanes) {
       const auto words = Philox<Target>::draw(
@@ -70,7 +70,7 @@ void draw_kept(const Task& task, const Tile& tile, float* kept) {
           seed[0],
           seed[1]);
       for (int w = 0; w < 4; ++w) {
-        const int t = group * 4 + w - tile.first;
+        const int t = group * 4 + w - tile.packed.lo;
         if (t >= tile.t.lo && t < tile.t.hi) {
           V::store(
               kept + X::offset(t, X::panel) + j,

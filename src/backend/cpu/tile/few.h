@@ -213,7 +213,7 @@ void few_softmax(
               cover,
               tile,
               seen,
-              tile.first + k,
+              tile.packed.lo + k,
               V::template load<F>(S + k)) *
           V::log2e;
     }
@@ -253,7 +253,7 @@ void few_dropout(Few<Target>& x, const Tile& tile, int row) {
   float* const S = x.S + row * x.strip;
   const auto lane = V::iota();
   for (int k = 0; k < tile.t.hi; ++k) {
-    const auto key = static_cast<std::uint32_t>(tile.first + k);
+    const auto key = static_cast<std::uint32_t>(tile.packed.lo + k);
     const auto words = Philox<Target>::draw(
         {{V::broadcast_bits(key / 4),
           V::broadcast_bits(static_cast<std::uint32_t>(tile.rows.lo)),
@@ -342,7 +342,7 @@ void few_strip_of_keys(
         keys.batch,
         keys.head * p.group() + row / p.Nq,
         {query, query + 1},
-        keys.span.lo,
+        keys.span,
         {0, count}};
     few_softmax(cover, x, tile, row);
     if (p.features.dropout) {

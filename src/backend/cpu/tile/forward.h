@@ -290,7 +290,7 @@ void forward(
             {at.batch,
              at.head,
              rows,
-             first,
+             keys.span,
              whole_words<Target>({mine.lo - first, mine.hi - first})});
       }
     }

@@ -28,8 +28,8 @@ void hide_by_position(const Mask& mask, const Tile& tile, float* S) {
   alignas(64) std::int32_t hi[X::panel];
   for (int i = 0; i < n * V::lanes; ++i) {
     const Span span = mask.span(X::min(tile.rows.lo + i, tile.rows.hi - 1));
-    lo[i] = span.lo - tile.first;
-    hi[i] = span.hi - tile.first;
+    lo[i] = span.lo - tile.packed.lo;
+    hi[i] = span.hi - tile.packed.lo;
   }
   const auto seen = [&](int t, int j) {
     return (V::template load<I>(lo + j) <= t) &
@@ -40,9 +40,9 @@ void hide_by_position(const Mask& mask, const Tile& tile, float* S) {
   if (all.empty()) {
     return hide_unless<Target, n>(part, S, seen);
   }
-  part.t = {tile.t.lo, all.lo - tile.first};
+  part.t = {tile.t.lo, all.lo - tile.packed.lo};
   hide_unless<Target, n>(part, S, seen);
-  part.t = {all.hi - tile.first, tile.t.hi};
+  part.t = {all.hi - tile.packed.lo, tile.t.hi};
   hide_unless<Target, n>(part, S, seen);
 }
 
@@ -57,10 +57,8 @@ void hide_other_segments(const Task& task, const Tile& tile, float* S) {
     ids[i] = q.at<std::int32_t>(
         tile.batch, X::min(tile.rows.lo + i, tile.rows.hi - 1));
   }
-  const int last = task.problem.Nk - 1; // what lies behind is hidden already
   hide_unless<Target, n>(tile, S, [&](int t, int j) {
-    const auto id =
-        k.at<std::int32_t>(tile.batch, X::min(tile.first + t, last));
+    const auto id = k.at<std::int32_t>(tile.batch, tile.packed.lo + t);
     return V::template load<typename V::I>(ids + j) == id;
   });
 }
@@ -72,11 +70,11 @@ void hide_blocks_off(
   using V = Vec<Target>;
   const int rows = task.problem.block_rows;
   const int columns = task.problem.block_columns;
-  const Span keys = intersect(tile.keys(), {0, task.problem.Nk});
+  const Span keys = tile.keys();
   for (int c = keys.lo / columns; c * columns < keys.hi; ++c) {
     Tile part = tile;
     const Span block = intersect(keys, {c * columns, c * columns + columns});
-    part.t = {block.lo - tile.first, block.hi - tile.first};
+    part.t = {block.lo - tile.packed.lo, block.hi - tile.packed.lo};
     for (int r = tile.rows.lo / rows; r * rows < tile.rows.hi; ++r) {
       if (cover.on(tile.batch, tile.head, r, c)) {
         continue;
@@ -90,18 +88,22 @@ void hide_blocks_off(
   }
 }
 
-// -inf over what the cover leaves out, where it leaves out anything.
+// -inf over what the cover leaves out, where it leaves out anything, and over
+// what is no key.
 template <class Target, int n>
-void hide(const Task& task, const Cover& cover, const Tile& tile, float* S) {
+void hide(const Task& task, const Cover& cover, Tile tile, float* S) {
   const Span keys = tile.keys();
-  const Span real = intersect(keys, {0, task.problem.Nk});
+  Tile rest = tile;
+  tile.t.hi = rest.t.lo = keys.hi - tile.packed.lo;
+  hide_unless<Target, n>(
+      rest, S, [](int, int) { return typename Vec<Target>::I{}; });
   if (cover.positions(tile.batch, tile.rows, keys) != Seen::everything) {
     hide_by_position<Target, n>(cover.mask(tile.batch), tile, S);
   }
-  if (cover.segments(tile.batch, tile.rows, real) != Seen::everything) {
+  if (cover.segments(tile.batch, tile.rows, keys) != Seen::everything) {
     hide_other_segments<Target, n>(task, tile, S);
   }
-  if (cover.blocks(tile.batch, tile.head, tile.rows, real) !=
+  if (cover.blocks(tile.batch, tile.head, tile.rows, keys) !=
       Seen::everything) {
     hide_blocks_off<Target, n>(task, cover, tile, S);
   }

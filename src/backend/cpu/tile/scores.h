@@ -41,11 +41,11 @@ Span read_added(const Task& task, const Tile& tile, float* added) {
   using V = Vec<Target>;
   using X = Product<Target>;
   using F = typename V::F;
-  const Problem& p = task.problem;
+  const int end = tile.keys().hi;
   Span kept;
   for (int t = tile.t.lo; t < tile.t.hi; t += V::lanes) {
-    const int key = tile.first + t;
-    const int count = X::min(X::min(V::lanes, tile.t.hi - t), p.Nk - key);
+    const int key = tile.packed.lo + t;
+    const int count = X::min(V::lanes, end - key);
     bool some = false;
     for (int j = 0; count > 0 && j < n; ++j) {
       F block[V::lanes];
@@ -97,7 +97,7 @@ void add_alibi(const Task& task, const Tile& tile, float* S) {
       task[Operand::slopes].row(tile.batch, tile.head, 0), 0, 1)[0];
   const int shift = task.problem.Nk - task.problem.Nq;
   const F first = __builtin_convertvector(
-      V::iota() + (tile.rows.lo + shift - tile.first), F);
+      V::iota() + (tile.rows.lo + shift - tile.packed.lo), F);
   for (int t = tile.t.lo; t < tile.t.hi; ++t) {
     for (int j = 0; j < n * V::lanes; j += V::lanes) {
       float* const at = S + X::offset(t, X::panel) + j;
