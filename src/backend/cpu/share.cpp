@@ -5,6 +5,7 @@
 #include <asio/thread_pool.hpp>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <thread>
 
@@ -76,8 +77,13 @@ void share(
       }
     }
   };
-  for (int thread = 1; thread < std::min(threads, count); ++thread) {
-    asio::post(pool(), [=] { take(thread); });
+  try {
+    for (int thread = 1; thread < std::min(threads, count); ++thread) {
+      asio::post(pool(), [=] { take(thread); });
+    }
+  } catch (const std::exception&) {
+    // No memory or no thread for one more helper: those that there are, and the
+    // caller, do the work. Leaving now would take it away under them.
   }
   take(0);
   for (int done = items->finished; done < count; done = items->finished) {

@@ -4,7 +4,32 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <new>
+#include <thread>
 #include <vector>
+
+namespace {
+
+// Allocations that this thread may still make for the queue of the pool; below
+// 0 any number.
+thread_local int allocations_left = -1;
+
+} // namespace
+
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+// What asio queues its work in.
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  if (allocations_left == 0) {
+    return nullptr;
+  }
+  allocations_left -= allocations_left > 0 ? 1 : 0;
+  void* memory = nullptr;
+  return posix_memalign(&memory, alignment, size) == 0 ? memory : nullptr;
+}
+#endif
 
 namespace tessera::cpu {
 namespace {
@@ -26,6 +51,29 @@ TEST(Share, EveryItemOnceAndNoThreadTwiceAtOnce) {
         EXPECT_EQ(times, 1);
       }
     }
+  }
+}
+
+// Where no memory is left for a helper, the others do the work; none is at it
+// when the call returns, for the work is gone by then.
+TEST(Share, DoesAllWithTheHelpersThatItGets) {
+  share(2, 2, [](int, int) {});
+  for (int helpers = 0; helpers < 8; ++helpers) {
+    std::atomic<int> done{0};
+    const std::function<void(int, int)> work = [&](int, int) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      ++done;
+    };
+    allocations_left = helpers;
+    try {
+      share(8, 30, work);
+    } catch (const std::bad_alloc&) {
+    }
+    allocations_left = -1;
+    const int now = done;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(now, done);
+    EXPECT_EQ(now, 30);
   }
 }
 
