@@ -137,6 +137,20 @@ TEST(Features, RowsThatSeeNoKey) {
   }
 }
 
+// What comes back for an L of -inf goes nowhere, NaN least of all.
+TEST(Features, NoCotangentOfRowsThatSeeNoKey) {
+  for (auto [reason, c, change] : blind_cases()) {
+    SCOPED_TRACE(reason);
+    auto in = random_inputs(c);
+    change(in);
+    const auto sees = sighted(c.problem, in);
+    for (std::size_t row = 0; row < sees.size(); ++row) {
+      in.dL[row] = sees[row] ? in.dL[row] : NAN;
+    }
+    check(c, in);
+  }
+}
+
 // A sink of -inf adds nothing, one of 1e4 takes all.
 TEST(Features, SinksWithoutBound) {
   for (const double sink : {-double{INFINITY}, -1e4, 1e4}) {

@@ -32,7 +32,9 @@ void clear_row(const Row& row, int features) {
 
 // What goes before a backward pass, for one block of rows of one head: E =
 // rowsum(dO * O) - dL; the sink's gradient, -sum(exp(sink - L) * E), since its
-// value is 0; dQ where no key is seen.
+// value is 0; dQ where no key is seen. A row of neither key nor sink has E = 0,
+// whatever came back for its L of -inf (the gradient of logaddexp is NaN
+// there).
 template <class Target>
 void prepare(
     const Task& task, Shared& shared, int batch, int head, int row_block) {
@@ -46,18 +48,20 @@ void prepare(
       !shared.touched(batch, head, row_block);
   double part = 0;
   for (int row = rows.lo; row < rows.hi; ++row) {
-    const float E = row_dot<Target>(
-                        task[Operand::O].row(batch, head, row),
-                        task[Operand::dO].row(batch, head, row),
-                        p.Dv) -
-        task[Operand::dL].at<float>(batch, head, row);
+    const float L = task[Operand::L].at<float>(batch, head, row);
+    const float E = L == -Vec<Target>::infinity
+        ? 0.0f
+        : row_dot<Target>(
+              task[Operand::O].row(batch, head, row),
+              task[Operand::dO].row(batch, head, row),
+              p.Dv) -
+            task[Operand::dL].at<float>(batch, head, row);
     shared.E(batch, head, row) = E;
     if (sinks) {
-      const double L =
-          static_cast<double>(task[Operand::L].at<float>(batch, head, row));
       // A sink of -inf has no part in a row, nor has a row without keys.
-      const double P =
-          sink == L ? sink > -__builtin_inf() : __builtin_exp(sink - L);
+      const double P = sink == static_cast<double>(L)
+          ? sink > -__builtin_inf()
+          : __builtin_exp(sink - static_cast<double>(L));
       part -= P * static_cast<double>(E);
     }
     if (clear) {
