@@ -32,8 +32,9 @@ std::size_t dQ_floats(const Problem& p) {
 
 // Key heads that share the threads: with many items a head, waiting for its
 // last ones at its end costs less than the memory of a second.
-int heads_in_flight(const Plan& plan, const Grid& grid) {
-  return grid.column_blocks >= 8 * plan.threads ? 1 : 2;
+int heads_in_flight(const Problem& p, const Plan& plan, const Grid& grid) {
+  const bool one = p.B * p.Hkv == 1 || grid.column_blocks >= 8 * plan.threads;
+  return one ? 1 : 2;
 }
 
 std::size_t slope_floats(const Problem& p, const Grid& grid) {
@@ -62,7 +63,7 @@ Shared::Shared(
     : task_(task),
       cover_(cover),
       grid_(grid),
-      heads_in_flight_(heads_in_flight(task.plan, grid)),
+      heads_in_flight_(heads_in_flight(task.problem, task.plan, grid)),
       E_(memory),
       slopes_(E_ + product(task.problem.B, task.problem.Hq, task.problem.Nq)),
       sinks_(slopes_ + slope_floats(task.problem, grid)),
@@ -74,7 +75,7 @@ std::size_t Shared::floats(
     const Problem& problem, const Plan& plan, const Grid& grid) {
   return product(problem.B, problem.Hq, problem.Nq) +
       slope_floats(problem, grid) + sink_floats(problem, grid) +
-      static_cast<std::size_t>(heads_in_flight(plan, grid)) *
+      static_cast<std::size_t>(heads_in_flight(problem, plan, grid)) *
       dQ_floats(problem);
 }
 

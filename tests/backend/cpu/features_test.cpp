@@ -367,5 +367,24 @@ TEST(Features, WorkspaceIsLinearInTheLengths) {
   }
 }
 
+// Memory for a second key head is of no use to a call that has one.
+TEST(Features, OneKeyHeadTakesOneAccumulator) {
+  const auto bytes = [](int heads) {
+    cpu::Task task;
+    task.problem = make_case(4096, 4096, 128, true, 8 * heads, heads).problem;
+    task.problem.B = 1;
+    task.problem.pass = Pass::backward;
+    task.problem.dtype = Dtype::bfloat16;
+    task.plan =
+        std::get<Plan>(make_plan(task.problem, device_with(isas().back(), 16)));
+    task.plan.threads = 16;
+    return cpu::workspace_bytes(task) -
+        16 * workspace(task.problem, task.plan).bytes();
+  };
+  const std::size_t accumulator = 8ul * 4096 * 128 * sizeof(float);
+  EXPECT_LT(bytes(1), 1.1 * static_cast<double>(accumulator));
+  EXPECT_LT(bytes(2), 2.1 * static_cast<double>(accumulator));
+}
+
 } // namespace
 } // namespace tessera::test
