@@ -55,9 +55,11 @@ class FlushSubnormals {
 #endif
 };
 
+// Never destroyed: the exit of a forked child would wait for threads that the
+// parent alone has.
 asio::thread_pool& pool() {
-  static asio::thread_pool threads(
-      std::max(1u, std::thread::hardware_concurrency()));
+  static auto& threads =
+      *new asio::thread_pool(std::max(1u, std::thread::hardware_concurrency()));
   return threads;
 }
 

@@ -1,6 +1,8 @@
 #include "backend/cpu/share.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -75,6 +77,23 @@ TEST(Share, DoesAllWithTheHelpersThatItGets) {
     EXPECT_EQ(now, done);
     EXPECT_EQ(now, 30);
   }
+}
+
+// A forked child has none of the helpers.
+TEST(Share, AForkedChildDoesItsWorkAndExits) {
+  share(2, 2, [](int, int) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(20)); // helpers are up
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(5);
+    std::atomic<int> done{0};
+    share(2, 4, [&](int, int) { ++done; });
+    std::exit(done == 4 ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 } // namespace
