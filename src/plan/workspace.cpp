@@ -85,7 +85,7 @@ Workspace workspace(const Problem& problem, const Plan& plan) {
   s.dbias = c.take(problem.pass == Pass::dbias, panels, s.tile_words);
   s.dbias_words = c.end() - s.dbias;
   s.statistics_length = s.rows;
-  s.statistics = c.take(true, 4, s.statistics_length);
+  s.statistics = c.take(true, 3, s.statistics_length);
   s.words = c.end();
   return s;
 }

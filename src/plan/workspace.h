@@ -49,7 +49,7 @@ struct Workspace {
   std::size_t dV = 0;
   std::size_t dbias = 0; // [panel] a tile each
   std::size_t dbias_words = 0;
-  std::size_t statistics = 0; // [4][statistics_length]
+  std::size_t statistics = 0; // [3][statistics_length]
   int statistics_length = 0;
   std::size_t words = 0; // the whole
 

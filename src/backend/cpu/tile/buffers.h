@@ -31,8 +31,7 @@ struct Factors {
 };
 
 // bfloat16 words must stay as they are, so that their factor comes later. There
-// a scale below 0 would turn the largest score into the least, and one near 0
-// carry a sink beyond float32.
+// a scale below 0 would turn the largest score into the least.
 template <class Target>
 Factors factors_of(const Task& task) {
   constexpr bool pairs = Target::values_per_word == 2;
@@ -43,8 +42,8 @@ Factors factors_of(const Task& task) {
     return plain ? Factors{scale * log2e, 1.0f, 1.0f}
                  : Factors{scale, 1.0f, log2e};
   }
-  return plain && scale > 1e-6f ? Factors{1.0f, 1.0f, scale * log2e}
-                                : Factors{1.0f, scale, log2e};
+  return plain && scale > 0 ? Factors{1.0f, 1.0f, scale * log2e}
+                            : Factors{1.0f, scale, log2e};
 }
 
 // The buffers of one thread, and the products on them.

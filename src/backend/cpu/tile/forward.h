@@ -12,16 +12,14 @@ Span whole_words(Span t) {
   return {t.lo / unit * unit, round_up(t.hi, unit)};
 }
 
-// The state of the rows' softmax, a value a query: a score m, what is taken off
-// the exponents, and the sum l of the probabilities so far; `alpha` is what
-// earlier sums shrink by. The shift is m in the exponents' unit, as it was
-// rounded. A row that saw no key yet has m = shift = -inf.
+// The state of the rows' softmax, a value a query: what is taken off the
+// exponents, and the sum l of the probabilities so far; `alpha` is what earlier
+// sums shrink by. A row that saw no key yet has a shift of -inf.
 //
-// m need not be the largest score: it follows only where some score exceeds it
-// by 2^8, which float32 bears, since rescaling all sums at every block costs 1
-// % of the pass (FlashAttention-4 rescales that way).
+// The shift need not be the largest exponent: it follows only where some
+// exponent exceeds it by 8, which float32 bears, since rescaling all sums at
+// every block costs 1 % of the pass (FlashAttention-4 rescales that way).
 struct Softmax {
-  float* m;
   float* shift;
   float* l;
   float* alpha;
@@ -36,7 +34,7 @@ bool online_softmax(float* S, Span t, float exponent, const Softmax& state) {
   using F = typename V::F;
   F top[n];
   for (int j = 0; j < n; ++j) {
-    top[j] = V::template load<F>(state.m + j * V::lanes);
+    top[j] = V::broadcast(-V::infinity);
   }
   for (int k = t.lo; k < t.hi; ++k) {
     for (int j = 0; j < n; ++j) {
@@ -46,8 +44,9 @@ bool online_softmax(float* S, Span t, float exponent, const Softmax& state) {
   }
   typename V::I grown = {};
   for (int j = 0; j < n; ++j) {
-    const F growth = top[j] - V::template load<F>(state.m + j * V::lanes);
-    grown |= growth * exponent > 8.0f; // not so where both are -inf
+    top[j] *= exponent;
+    const F growth = top[j] - V::template load<F>(state.shift + j * V::lanes);
+    grown |= growth > 8.0f; // not so where both are -inf
   }
   const bool rescaled = V::any(grown);
   F shift[n];
@@ -56,12 +55,8 @@ bool online_softmax(float* S, Span t, float exponent, const Softmax& state) {
     const int lane = j * V::lanes;
     sum[j] = V::template load<F>(state.l + lane);
     const F before = V::template load<F>(state.shift + lane);
-    F after = before;
-    if (rescaled) {
-      V::store(state.m + lane, top[j]);
-      V::store(state.shift + lane, top[j] * exponent);
-      after = V::template load<F>(state.shift + lane);
-    }
+    const F after = rescaled ? V::max(before, top[j]) : before;
+    V::store(state.shift + lane, after);
     shift[j] = after == V::broadcast(-V::infinity) ? F{} : after;
     if (rescaled) {
       const F shrink = V::exp2(before - shift[j]);
@@ -135,10 +130,7 @@ void forward_tile(
   const int lane = panel * P::panel;
   float* const S = b.at(b.size.S);
   const Softmax state{
-      b.statistic(0) + lane,
-      b.statistic(1) + lane,
-      b.statistic(2) + lane,
-      b.statistic(3) + lane};
+      b.statistic(0) + lane, b.statistic(1) + lane, b.statistic(2) + lane};
   P::template with_vectors<Target::tile.vectors>(
       tile.rows.size(), [&]<int n>() {
         if (p.features.bias || p.features.mask) {
@@ -192,28 +184,24 @@ float sink_of(const Task& task, int head) {
 template <class Target>
 void start_rows(const Task& task, const Buffers<Target>& b, const Rows& at) {
   using V = Vec<Target>;
-  const float m =
-      sink_of<Target>(task, at.head) * V::log2e / b.factors.exponent;
+  const float shift = sink_of<Target>(task, at.head) * V::log2e;
   for (int r = 0; r < b.size.rows; ++r) {
-    b.statistic(0)[r] = m;
-    b.statistic(1)[r] = m * b.factors.exponent;
-    b.statistic(2)[r] = m == -V::infinity ? 0.0f : 1.0f;
+    b.statistic(0)[r] = shift;
+    b.statistic(1)[r] = shift == -V::infinity ? 0.0f : 1.0f;
   }
   b.clear(b.size.O, b.size.rows, task.problem.Dv);
 }
 
-// O = O / l, L = m + log(l). L of a row that sees the sink alone is the sink to
-// the bit.
+// O = O / l, L = shift ln 2 + log(l). L of a row that sees the sink alone is
+// the sink to the bit.
 template <class Target>
 void finish_rows(const Task& task, const Buffers<Target>& b, const Rows& at) {
   using V = Vec<Target>;
   const float sink = sink_of<Target>(task, at.head);
-  const float sink_shift =
-      sink * V::log2e / b.factors.exponent * b.factors.exponent;
   for (int r = 0; r < at.span.size(); ++r) {
     const int row = at.span.lo + r;
-    const float shift = b.statistic(1)[r];
-    const float l = b.statistic(2)[r];
+    const float shift = b.statistic(0)[r];
+    const float l = b.statistic(1)[r];
     b.write(
         task[Operand::O].row(at.batch, at.head, row),
         b.size.O,
@@ -221,7 +209,7 @@ void finish_rows(const Task& task, const Buffers<Target>& b, const Rows& at) {
         task.problem.Dv,
         r,
         l == 0.0f ? 0.0f : 1.0f / l);
-    const bool alone = l == 1.0f && shift == sink_shift;
+    const bool alone = l == 1.0f && shift == sink * V::log2e;
     task[Operand::L].at<float>(at.batch, at.head, row) =
         alone ? sink : shift * V::ln2 + __builtin_logf(l);
   }
