@@ -137,12 +137,12 @@ Planned make_plan(const Problem& problem, const Device& device, Blocks blocks) {
 // the other would be empty for the most part.
 constexpr int few_queries = 16;
 
-// Keys of a run: as many runs as give the items wanted, none of less than 512
-// keys, in whole strips of any size in use.
+// Keys of a run: enough runs that the last ones end together, none of less than
+// 512 keys.
 int preferred_split(const Problem& problem) {
   constexpr int unit = 512;
   const int heads = std::max(1, problem.B * problem.Hkv);
-  const int runs = (2 * items_wanted(Pass::forward) + heads - 1) / heads;
+  const int runs = (4 * items_wanted(Pass::forward) + heads - 1) / heads;
   return std::max(unit, round_up((problem.Nk + runs - 1) / runs, unit));
 }
 

@@ -18,6 +18,9 @@ struct Avx512Verbs {
   static F from_half(H h) {
     return (F)_mm512_cvtph_ps((__m256i)h);
   }
+  static F from_bfloat(H h) {
+    return (F)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)h), 16);
+  }
   // NaN in b stays.
   static F max(F a, F b) {
     return (F)_mm512_max_ps((__m512)a, (__m512)b);

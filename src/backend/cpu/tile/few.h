@@ -32,13 +32,36 @@ struct Few {
   // Asks for K and V of the next few keys. All of the work on a strip does, a
   // little at a time, so that the way to memory is never idle: reading is three
   // quarters of the time.
-  void ask(int keys) {
-    for (; keys > 0 && !soon.span.empty(); --keys) {
-      const Rows one{soon.batch, soon.head, {soon.span.lo, soon.span.lo + 1}};
-      Pack<Target>::prefetch(task[Operand::K], one, p.D, 0, 1);
-      Pack<Target>::prefetch(task[Operand::V], one, p.Dv, 0, 1);
-      ++soon.span.lo;
+  [[gnu::always_inline]] void ask(int keys) {
+    for (; keys > 0 && soon_count > 0; --keys, --soon_count) {
+      for (auto* line = soon_K; line < soon_K + K_bytes; line += 64) {
+        __builtin_prefetch(line, 0, 2);
+      }
+      for (auto* line = soon_V; line < soon_V + V_bytes; line += 64) {
+        __builtin_prefetch(line, 0, 2);
+      }
+      soon_K += K_step;
+      soon_V += V_step;
     }
+  }
+
+  // What `ask` asks for from now on.
+  void soon(const Rows& keys) {
+    const auto size = static_cast<std::int64_t>(size_of(p.dtype));
+    const View& k = task[Operand::K];
+    const View& v = task[Operand::V];
+    const auto first = [&](const View& view) {
+      return static_cast<const std::byte*>(
+          view.row(keys.batch, keys.head, keys.span.lo).data);
+    };
+    soon_K = first(k);
+    soon_V = first(v);
+    K_step = k.strides[2] * size;
+    V_step = v.strides[2] * size;
+    K_bytes = p.D * size;
+    V_bytes = p.Dv * size;
+    const bool rows_lie_whole = k.strides[3] == 1 && v.strides[3] == 1;
+    soon_count = rows_lie_whole ? keys.span.size() : 0;
   }
 
   // Rows of one batch entry and head -> [row][round_up(features)], zeros
@@ -59,8 +82,7 @@ struct Few {
   }
 
   // S[row][key] for `n` rows from `row` on. As many sums as a vector has lanes
-  // are made at once, then added up across. Meanwhile the first rows ask for
-  // the strip of keys that comes next.
+  // are made at once, then added up across.
   template <int n>
   void scores(int row, int keys) {
     constexpr int across = lanes / n; // keys at once
@@ -144,7 +166,15 @@ struct Few {
   float* S;      // [row][strip]
   float* O;      // [row][Dv]
   float* state;  // [row][shift, l]
-  Rows soon;     // keys of the next strip that were not asked for yet
+
+  // The keys that were not asked for yet.
+  const std::byte* soon_K = nullptr;
+  const std::byte* soon_V = nullptr;
+  std::int64_t K_step = 0;
+  std::int64_t V_step = 0;
+  std::int64_t K_bytes = 0;
+  std::int64_t V_bytes = 0;
+  int soon_count = 0;
 };
 
 // The score of the softmax of one query, lanes are keys from `key` on; -inf
@@ -195,6 +225,16 @@ typename Vec<Target>::F few_score(
   return kept ? s : V::broadcast(-V::infinity);
 }
 
+// Whether a whole strip's scores are those of the products alone.
+template <class Target>
+bool is_plain(const Task& task, const Cover& cover, const Tile& tile) {
+  const Span keys = tile.keys();
+  return tile.t.size() == Few<Target>::strip &&
+      !task.problem.features.change_scores() && task.problem.block_rows == 0 &&
+      cover.positions(tile.batch, tile.rows, keys) == Seen::everything &&
+      cover.segments(tile.batch, tile.rows, keys) == Seen::everything;
+}
+
 // One strip of keys joins the softmax of one query: S becomes P, O shrinks.
 template <class Target>
 void few_softmax(
@@ -202,20 +242,18 @@ void few_softmax(
   using V = Vec<Target>;
   using F = typename V::F;
   const Task& task = x.task;
-  const Span seen = cover.mask(tile.batch).span(tile.rows.lo);
   float* const S = x.S + row * x.strip;
   F top = V::broadcast(-V::infinity);
+  const bool plain = is_plain<Target>(task, cover, tile);
+  const Span seen = cover.mask(tile.batch).span(tile.rows.lo);
   for (int k = 0; k < x.strip; k += V::lanes) {
     F s = V::broadcast(-V::infinity);
-    if (k < tile.t.hi) {
-      s = few_score<Target>(
-              task,
-              cover,
-              tile,
-              seen,
-              tile.packed.lo + k,
-              V::template load<F>(S + k)) *
-          V::log2e;
+    if (plain) {
+      s = V::template load<F>(S + k) * V::log2e;
+    } else if (k < tile.t.hi) {
+      const F raw = V::template load<F>(S + k);
+      const int key = tile.packed.lo + k;
+      s = V::log2e * few_score<Target>(task, cover, tile, seen, key, raw);
     }
     V::store(S + k, s);
     top = V::max(top, s);
@@ -302,11 +340,12 @@ void few_forward(
       static_cast<std::size_t>(x.rows) * static_cast<std::size_t>(x.Dv) *
           sizeof(float));
   const Span seen = intersect(at.span, cover.keys(at.batch, queries));
+  x.soon({at.batch, at.head, seen});
   for (int k = seen.lo; k < seen.hi; k += x.strip) {
     const Rows keys{at.batch, at.head, intersect(seen, {k, k + x.strip})};
-    x.ask(x.strip); // what is left of this strip
-    x.soon = {
-        at.batch, at.head, intersect(seen, {k + x.strip, k + 2 * x.strip})};
+    // This strip and the beginning of the next; the work on it asks for more.
+    constexpr int lead = 16;
+    x.ask(x.soon_count - (seen.hi - k - x.strip - lead));
     few_strip_of_keys(task, cover, x, keys);
   }
   float* to = part;

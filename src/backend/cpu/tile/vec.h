@@ -183,6 +183,9 @@ struct Vec {
                                  : normal));
   }
   static F from_bfloat(H h) {
+    if constexpr (requires { Target::from_bfloat(h); }) {
+      return Target::from_bfloat(h);
+    }
     return (F)(__builtin_convertvector(h, U) << 16);
   }
 
