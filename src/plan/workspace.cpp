@@ -72,7 +72,7 @@ Workspace workspace(const Problem& problem, const Plan& plan) {
   s.V_rows = c.take(backward, s.columns + spare, Dv_words);
   s.S = c.take(true, s.tile_words, dense ? panels : 1);
   s.dP = c.take(backward, s.tile_words, dense ? panels : 1);
-  s.added = c.take(features.mask || features.bias, s.tile_words, 1);
+  s.added = c.take(features.mask, s.tile_words, 1);
   s.capped = c.take(backward && features.softcap, s.tile_words, 1);
   s.kept = c.take(features.dropout, s.tile_words, 1);
   s.key_pairs = c.take(pairs, s.columns / 2 + spare, P);

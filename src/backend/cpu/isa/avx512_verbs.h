@@ -21,6 +21,12 @@ struct Avx512Verbs {
   static F from_bfloat(H h) {
     return (F)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)h), 16);
   }
+  static F hide_where_zero(F v, const std::uint8_t* bytes) {
+    __m128i b;
+    __builtin_memcpy(&b, bytes, sizeof b);
+    return (F)_mm512_mask_blend_ps(
+        _mm_test_epi8_mask(b, b), _mm512_set1_ps(-__builtin_inff()), (__m512)v);
+  }
   // NaN in b stays.
   static F max(F a, F b) {
     return (F)_mm512_max_ps((__m512)a, (__m512)b);

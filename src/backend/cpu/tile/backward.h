@@ -178,15 +178,14 @@ bool score_and_gradient(
     bool gradient,
     Tile& tile) {
   const Features& features = task.problem.features;
-  if (features.bias || features.mask) {
+  if (features.mask) {
     const Span left = read_added<Target, n>(task, tile, b.at(b.size.added));
     tile.t = left.empty() ? left : intersect(tile.t, whole_tiles<Target>(left));
     if (tile.t.empty()) {
       return false;
     }
   }
-  b.template scores<n>(
-      x.S, b.size.K_rows, b.size.Q_lanes, b.size.lanes_words, panel, tile.t);
+  multiply_keys<Target, n>(task, b, tile, panel, x.S);
   finish_scores<Target, n>(task, cover, b, tile, x.S);
   if (gradient) {
     b.template scores<n>(

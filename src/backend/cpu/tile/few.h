@@ -197,7 +197,8 @@ typename Vec<Target>::F few_score(
     s = c * V::tanh(s / c);
   }
   if (features.bias || features.mask) {
-    s += load_added<Target>(task, tile, row, key, count);
+    s += load_added<Target>(
+        task, added_row<Target>(task, tile.batch, tile.head, row), key, count);
   }
   const I j = V::iota() + key;
   if (features.alibi) {

@@ -133,20 +133,14 @@ void forward_tile(
       b.statistic(0) + lane, b.statistic(1) + lane, b.statistic(2) + lane};
   P::template with_vectors<Target::tile.vectors>(
       tile.rows.size(), [&]<int n>() {
-        if (p.features.bias || p.features.mask) {
+        if (p.features.mask) {
           tile.t = whole_words<Target>(
               read_added<Target, n>(task, tile, b.at(b.size.added)));
           if (tile.t.empty()) {
             return;
           }
         }
-        b.template scores<n>(
-            S,
-            b.size.K_rows,
-            b.size.Q_lanes,
-            b.size.lanes_words,
-            panel,
-            tile.t);
+        multiply_keys<Target, n>(task, b, tile, panel, S);
         finish_scores<Target, n>(task, cover, b, tile, S);
         if (online_softmax<Target, n>(S, tile.t, b.factors.exponent, state)) {
           rescale(b, panel, tile.rows.size(), p.Dv, state.alpha);

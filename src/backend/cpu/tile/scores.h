@@ -8,66 +8,146 @@ namespace tessera::cpu {
 // Between Q K^T and the softmax: what the features do to a tile of scores. Each
 // step is one pass over the tile; in float32, natural logarithm.
 
-// A run of `count` values along the keys, for one query, of what joins the
-// scores: the bias, and -inf where the boolean mask is false.
+// What joins the scores of one query, bias and boolean mask, from key 0 on.
+struct AddedRow {
+  const std::byte* bias = nullptr;
+  const std::uint8_t* mask = nullptr;
+};
+
 template <class Target>
-typename Vec<Target>::F load_added(
-    const Task& task, const Tile& tile, int row, int key, int count) {
-  using V = Vec<Target>;
-  typename V::F v = {};
+[[gnu::always_inline]] inline AddedRow added_row(
+    const Task& task, int batch, int head, int row) {
+  AddedRow added;
   if (task.problem.features.bias) {
-    const View& bias = task[Operand::bias];
-    Row from = bias.row(tile.batch, tile.head, row);
-    from.data = static_cast<std::byte*>(from.data) +
-        key * from.stride * static_cast<std::int64_t>(size_of(from.dtype));
-    v = V::load_features(from, 0, count);
+    added.bias = static_cast<const std::byte*>(
+        task[Operand::bias].row(batch, head, row).data);
   }
   if (task.problem.features.mask) {
-    const View& mask = task[Operand::mask];
-    const auto kept = V::load_bytes(
-        &mask.at<std::uint8_t>(tile.batch, tile.head, row, key),
-        mask.strides[3],
+    added.mask = &task[Operand::mask].at<std::uint8_t>(batch, head, row);
+  }
+  return added;
+}
+
+// A run of `count` values along the keys: the bias, and -inf where the mask is
+// false.
+template <class Target>
+[[gnu::always_inline]] inline typename Vec<Target>::F load_added(
+    const Task& task, const AddedRow& row, int key, int count) {
+  using V = Vec<Target>;
+  typename V::F v = {};
+  if (row.bias != nullptr) {
+    const View& bias = task[Operand::bias];
+    const auto offset =
+        key * bias.strides[3] * static_cast<std::int64_t>(size_of(bias.dtype));
+    v = V::load_features(
+        {const_cast<std::byte*>(row.bias + offset),
+         bias.dtype,
+         bias.strides[3]},
+        0,
         count);
-    v = kept != 0u ? v : V::broadcast(-V::infinity);
+  }
+  if (row.mask != nullptr) {
+    const auto stride = task[Operand::mask].strides[3];
+    v = V::hide_where_zero(v, row.mask + key * stride, stride, count);
   }
   return v;
 }
 
-// Fills a tile with what joins the scores; gives the keys of `tile` between the
-// first and the last, by groups of a vector's length, that the boolean mask
-// leaves to some query.
-template <class Target, int n>
+// Fills a tile with what joins the scores, or adds it to the tile; gives the
+// keys of `tile` between the first and the last, by groups of a vector's
+// length, that it leaves to some query.
+template <class Target, int n, bool add = false>
 Span read_added(const Task& task, const Tile& tile, float* added) {
   using V = Vec<Target>;
   using X = Product<Target>;
   using F = typename V::F;
-  const int end = tile.keys().hi;
+  using U = typename V::U;
+  constexpr std::uint32_t hidden = 0xff800000u; // -inf
+  AddedRow rows[n * V::lanes];
+  for (int i = 0; i < X::min(n * V::lanes, tile.rows.size()); ++i) {
+    rows[i] = added_row<Target>(task, tile.batch, tile.head, tile.rows.lo + i);
+  }
   Span kept;
   for (int t = tile.t.lo; t < tile.t.hi; t += V::lanes) {
     const int key = tile.packed.lo + t;
-    const int count = X::min(V::lanes, end - key);
-    bool some = false;
-    for (int j = 0; count > 0 && j < n; ++j) {
+    const int wide = X::min(V::lanes, tile.t.hi - t);
+    const int count = X::min(wide, task.problem.Nk - key);
+    U some = {};
+    for (int j = 0; count > 0 && j < n * V::lanes; j += V::lanes) {
       F block[V::lanes];
-      typename V::I seen = {};
       for (int i = 0; i < V::lanes; ++i) {
-        const int row = tile.rows.lo + j * V::lanes + i;
-        block[i] = row < tile.rows.hi
-            ? load_added<Target>(task, tile, row, key, count)
-            : V::broadcast(-V::infinity);
-        seen |= block[i] != -V::infinity;
+        block[i] = V::broadcast(-V::infinity);
+        if (j + i < tile.rows.size()) {
+          block[i] = load_added<Target>(task, rows[j + i], key, count);
+        }
+        some |= (U)block[i] ^ hidden;
       }
-      some = some || V::any(seen);
       V::transpose(block);
-      for (int i = 0; i < X::min(V::lanes, tile.t.hi - t); ++i) {
-        V::store(added + X::offset(t + i, X::panel) + j * V::lanes, block[i]);
+      for (int i = 0; i < wide; ++i) {
+        float* const to = added + X::offset(t + i, X::panel) + j;
+        V::store(to, add ? V::template load<F>(to) + block[i] : block[i]);
       }
     }
-    if (some) {
-      kept = {kept.empty() ? t : kept.lo, X::min(t + V::lanes, tile.t.hi)};
+    if (V::any((typename V::I)some)) {
+      kept = {kept.empty() ? t : kept.lo, t + wide};
     }
   }
   return kept;
+}
+
+// Asks for what joins the scores of the queries a panel behind `rows`. Its rows
+// lie a page and more apart, which the processor does not foresee.
+template <class Target>
+void prefetch_added(const View& view, int size, const Tile& tile, Span rows) {
+  const int panel = Product<Target>::panel;
+  const Span keys = tile.keys();
+  for (int row = rows.lo; view.strides[3] == 1 && row < rows.hi; ++row) {
+    const auto* from = static_cast<const std::byte*>(view.data) +
+        size * view.offset(tile.batch, tile.head, row + panel, keys.lo);
+    for (int byte = 0; byte < keys.size() * size; byte += 64) {
+      __builtin_prefetch(from + byte, 0, 2);
+    }
+  }
+}
+
+// Q K^T of a tile. Where a bias or a mask is read, the next panel's is asked
+// for between the register tiles: all at once it would wait for memory.
+template <class Target, int n>
+void multiply_keys(
+    const Task& task,
+    const Buffers<Target>& b,
+    const Tile& tile,
+    int panel,
+    float* S) {
+  const Features& features = task.problem.features;
+  if (!features.bias && !features.mask) {
+    b.template scores<n>(
+        S, b.size.K_rows, b.size.Q_lanes, b.size.lanes_words, panel, tile.t);
+    return;
+  }
+  constexpr int strip = Target::tile.rows;
+  const View& bias = task[Operand::bias];
+  const View& mask = task[Operand::mask];
+  const int strips = (tile.t.size() + strip - 1) / strip;
+  const int share = (tile.rows.size() + strips - 1) / strips;
+  Span rows{tile.rows.lo, tile.rows.lo};
+  for (int t = tile.t.lo; t < tile.t.hi; t += strip) {
+    rows = intersect({rows.hi, rows.hi + share}, tile.rows);
+    if (features.bias) {
+      const int size = static_cast<int>(size_of(bias.dtype));
+      prefetch_added<Target>(bias, size, tile, rows);
+    }
+    if (features.mask) {
+      prefetch_added<Target>(mask, 1, tile, rows);
+    }
+    b.template scores<n>(
+        S,
+        b.size.K_rows,
+        b.size.Q_lanes,
+        b.size.lanes_words,
+        panel,
+        {t, t + strip});
+  }
 }
 
 // s = c * tanh(s / c); `slope`, where given, becomes 1 - tanh^2.
@@ -154,8 +234,10 @@ void finish_scores(
         backward ? b.at(b.size.capped) : nullptr,
         task.numbers.softcap);
   }
-  if (features.bias || features.mask) {
+  if (features.mask) {
     add_tile<Target, n>(tile, S, b.at(b.size.added));
+  } else if (features.bias) {
+    read_added<Target, n, true>(task, tile, S);
   }
   if (features.alibi) {
     add_alibi<Target, n>(task, tile, S);

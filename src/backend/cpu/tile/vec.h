@@ -225,6 +225,17 @@ struct Vec {
     return __builtin_convertvector(load<B>(values), U);
   }
 
+  // v, and -inf where a byte is 0.
+  static F hide_where_zero(
+      F v, const std::uint8_t* bytes, std::int64_t stride, int count) {
+    if constexpr (requires { Target::hide_where_zero(v, bytes); }) {
+      if (stride == 1 && count == lanes) {
+        return Target::hide_where_zero(v, bytes);
+      }
+    }
+    return load_bytes(bytes, stride, count) != 0u ? v : broadcast(-infinity);
+  }
+
   static U load_bits(const Row& row, int first, int count) {
     alignas(64) std::uint16_t values[lanes] = {};
     const auto* from =
