@@ -7,6 +7,7 @@
 #include "api/arguments.h"
 #include "api/node/attention_node.h"
 #include "api/node/cpu_call.h"
+#include "api/tuning.h"
 #include "tessera/error.h"
 
 namespace tessera {
@@ -152,6 +153,11 @@ Choice choose(const Call& call, bool logsumexp = false) {
   }
   if (!beyond.empty()) {
     return {ours, "the call has " + beyond};
+  }
+  if (const auto entry = tuned(call.problem(), cpu_device())) {
+    const bool take = entry->mlx_faster && !logsumexp &&
+        (!call.problem().causal || call.problem().Nq <= call.problem().Nk);
+    return {take ? theirs : ours, "the saved table says it is faster here"};
   }
   if (mlx_is_faster(call.problem()) && !logsumexp) {
     return {

@@ -141,15 +141,15 @@ void run_prepare(const Call& call, Shared& shared) {
 // In order: `Shared` relies on it.
 void run_backward(const Call& call, Shared& shared) {
   const Problem& p = call.task.problem;
-  const int blocks = shared.grid().column_blocks;
-  share(call.task.plan.threads, p.B * p.Hkv * blocks, [&](int thread, int i) {
-    const int head = i / blocks;
+  const int items = p.B * p.Hkv * shared.grid().column_blocks;
+  share(call.task.plan.threads, items, [&](int thread, int i) {
+    const auto item = shared.item(i);
     call.kernels.backward(
         call.task,
         call.cover,
         shared,
         call.workspace,
-        {head / p.Hkv, head % p.Hkv, shared.column_block(i % blocks)},
+        {item.batch, item.key_head, shared.column_block(item.column_block)},
         call.of_thread(thread));
   });
   call.kernels.finish(call.task, shared);

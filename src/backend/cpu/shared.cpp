@@ -30,11 +30,16 @@ std::size_t dQ_floats(const Problem& p) {
       : product(p.group(), p.Nq, p.D);
 }
 
-// Key heads that share the threads: with many items a head, waiting for its
-// last ones at its end costs less than the memory of a second.
+// Key heads that share the threads at a time. All, where that takes no memory;
+// with many items a head, waiting for its last ones at its end costs less than
+// the memory of a second.
 int heads_in_flight(const Problem& p, const Plan& plan, const Grid& grid) {
-  const bool one = p.B * p.Hkv == 1 || grid.column_blocks >= 8 * plan.threads;
-  return one ? 1 : 2;
+  const int heads = p.B * p.Hkv;
+  if (p.dtype == Dtype::float32) {
+    return std::max(1, heads);
+  }
+  const bool many = grid.column_blocks >= 8 * plan.threads;
+  return many ? 1 : std::clamp(heads, 1, 2 * plan.threads);
 }
 
 std::size_t slope_floats(const Problem& p, const Grid& grid) {
@@ -77,6 +82,17 @@ std::size_t Shared::floats(
       slope_floats(problem, grid) + sink_floats(problem, grid) +
       static_cast<std::size_t>(heads_in_flight(problem, plan, grid)) *
       dQ_floats(problem);
+}
+
+Shared::Item Shared::item(int index) const {
+  const int heads = task_.problem.B * task_.problem.Hkv;
+  const int round = index / (heads_in_flight_ * grid_.column_blocks);
+  const int first = round * heads_in_flight_;
+  const int width = std::min(heads_in_flight_, heads - first);
+  const int rest = index - first * grid_.column_blocks;
+  const int key_head = first + rest % width;
+  return {
+      key_head / task_.problem.Hkv, key_head % task_.problem.Hkv, rest / width};
 }
 
 Span Shared::row_block(int index) const {

@@ -32,6 +32,17 @@ class Shared {
   const Grid& grid() const {
     return grid_;
   }
+
+  // The items in the order that they are to be taken: the first columns of all
+  // heads in flight, then the next. Those are the heaviest ones under a causal
+  // mask, and heads do not wait for each other.
+  struct Item {
+    int batch = 0;
+    int key_head = 0;
+    int column_block = 0;
+  };
+  Item item(int index) const;
+
   Span row_block(int index) const;
   Span column_block(int index) const;
 
