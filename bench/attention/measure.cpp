@@ -21,9 +21,9 @@ Sample sample(const Contender& contender) {
   if (contender.rate) {
     return {contender.rate(), 0};
   }
-  // OpenBLAS's threads spin for some 30 ms after a call, on the cores that the
+  // OpenBLAS's threads spin for 2^28 cycles after a call, on the cores that the
   // next contender is to have.
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  std::this_thread::sleep_for(std::chrono::milliseconds(150));
   const auto start = std::chrono::steady_clock::now();
   contender.run();
   const std::chrono::duration<double> took =
