@@ -1,6 +1,7 @@
 #include "api/arguments.h"
 
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <string_view>
@@ -47,10 +48,12 @@ void check_numbers(const AttentionOptions& o) {
   if (o.scale && !std::isfinite(*o.scale)) {
     reject("attention", "expected a finite scale; got {}", *o.scale);
   }
-  if (o.softcap && !(std::isfinite(*o.softcap) && *o.softcap > 0)) {
+  // Subnormal numbers count as 0 in the kernels.
+  constexpr float least = std::numeric_limits<float>::min();
+  if (o.softcap && !(std::isfinite(*o.softcap) && *o.softcap >= least)) {
     reject(
         "attention",
-        "expected a softcap above 0 and finite; got {}",
+        "expected a finite softcap of at least 1.2e-38; got {}",
         *o.softcap);
   }
   if (!(o.dropout >= 0 && o.dropout < 1)) {

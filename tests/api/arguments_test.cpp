@@ -89,10 +89,11 @@ TEST(Arguments, NumbersAreChecked) {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
   expect_refused(
       [=](Options& o) { o.scale = nan; }, "expected a finite scale; got nan");
-  for (const float c : {0.0f, -1.0f, inf, nan}) {
+  for (const float c : {0.0f, -1.0f, 1e-40f, inf, nan}) {
     expect_refused(
         [=](Options& o) { o.softcap = c; },
-        fmt::format("expected a softcap above 0 and finite; got {}", c));
+        fmt::format(
+            "expected a finite softcap of at least 1.2e-38; got {}", c));
   }
   for (const float p : {-0.5f, 1.0f, nan}) {
     expect_refused(

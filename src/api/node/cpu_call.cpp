@@ -117,10 +117,11 @@ void CpuCall::dispatch(mx::Stream stream) {
 }
 
 void* CpuCall::temporary(std::size_t bytes) {
-  const auto floats = (bytes + sizeof(float) - 1) / sizeof(float);
+  constexpr int row = 1024; // floats; an axis counts in int
+  const auto rows = bytes / (row * sizeof(float)) + 1;
   mx::array memory(
-      mx::allocator::malloc(floats * sizeof(float)),
-      {static_cast<int>(floats)},
+      mx::allocator::malloc(rows * row * sizeof(float)),
+      {static_cast<int>(rows), row},
       mx::float32);
   temporaries_.push_back(memory);
   return memory.data<std::byte>();

@@ -13,7 +13,7 @@ constexpr int few_strip = 64;
 // Features are padded to the longest vector of any instruction set.
 constexpr int few_alignment = 16;
 
-// Where each buffer of one thread begins, in floats; see tile/few.h.
+// Where each buffer of one thread begins, in floats; see pass/few.h.
 struct FewWorkspace {
   std::size_t Q = 0;
   std::size_t K = 0;

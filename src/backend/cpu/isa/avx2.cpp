@@ -1,4 +1,4 @@
-#include "backend/cpu/tile/kernels.h"
+#include "backend/cpu/pass/kernels.h"
 
 namespace tessera::cpu {
 

@@ -1,5 +1,5 @@
 #include "backend/cpu/isa/avx512_verbs.h"
-#include "backend/cpu/tile/kernels.h"
+#include "backend/cpu/pass/kernels.h"
 
 namespace tessera::cpu {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "backend/cpu/tile/backward.h"
+#include "backend/cpu/pass/backward.h"
 
 namespace tessera::cpu {
 

@@ -1,10 +1,10 @@
 #pragma once
 
 #include "backend/cpu/isa/kernels.h"
-#include "backend/cpu/tile/dbias.h"
-#include "backend/cpu/tile/few.h"
-#include "backend/cpu/tile/peak.h"
-#include "backend/cpu/tile/prepare.h"
+#include "backend/cpu/pass/dbias.h"
+#include "backend/cpu/pass/few.h"
+#include "backend/cpu/pass/peak.h"
+#include "backend/cpu/pass/prepare.h"
 
 namespace tessera::cpu {
 
