@@ -64,7 +64,9 @@ class Plain {
   }
 
   mx::array O(const Arrays& a) const {
-    const auto S = scores(a);
+    return O(a, scores(a));
+  }
+  mx::array O(const Arrays& a, const mx::array& S) const {
     const auto floor = mx::array(-std::numeric_limits<float>::max(), real_);
     auto m = mx::max(S, -1, true);
     if (a.options.sinks) {
@@ -87,11 +89,51 @@ class Plain {
     return rounded(mx::flatten(mx::matmul(share, V), 1, 2));
   }
 
+  mx::array dS(const Arrays& a, const mx::array& dO) const {
+    const auto of_scores = [&](const std::vector<mx::array>& S) {
+      return std::vector<mx::array>{O(a, S[0])};
+    };
+    return mx::vjp(of_scores, {scores(a)}, {dO}).second[0];
+  }
+
+  // Sums of |terms| where |dS| and |dO| are `weights` and `dO`: of all
+  // gradients but those of V and the sinks, which `gradients` has already.
+  void set_magnitudes(
+      const Arrays& a,
+      const mx::array& weights,
+      std::vector<mx::array>& gradients) const {
+    const auto absolute = mx::abs(distances_);
+    const auto linear = [&](const std::vector<mx::array>& inputs) {
+      const auto x = a.with(inputs);
+      const auto scale =
+          mx::array(1.0f / std::sqrt(static_cast<float>(c_.D)), real_);
+      auto S = product(x.Q, mx::stop_gradient(mx::abs(a.K)));
+      S = mx::add(S, product(mx::stop_gradient(mx::abs(a.Q)), x.K));
+      S = mx::multiply(S, scale);
+      if (x.options.bias) {
+        S = mx::add(S, by_row(*x.options.bias));
+      }
+      if (x.options.alibi) {
+        S = mx::add(S, mx::multiply(slopes(x), absolute));
+      }
+      return std::vector<mx::array>{S};
+    };
+    const auto found = mx::vjp(linear, a.differentiated(), {weights}).second;
+    const std::size_t sinks = a.options.sinks ? found.size() - 1 : found.size();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (i != 2 && (i < 3 || i != sinks)) {
+        gradients[i] = found[i];
+      }
+    }
+  }
+
  private:
+  mx::array product(const mx::array& Q, const mx::array& K) const {
+    return mx::matmul(grouped(Q), mx::swapaxes(mx::expand_dims(K, 2), -1, -2));
+  }
   mx::array scores(const Arrays& a) const {
-    const auto K = mx::swapaxes(mx::expand_dims(a.K, 2), -1, -2);
     const float scale = 1.0f / std::sqrt(static_cast<float>(c_.D));
-    auto S = mx::multiply(mx::matmul(grouped(a.Q), K), mx::array(scale, real_));
+    auto S = mx::multiply(product(a.Q, a.K), mx::array(scale, real_));
     S = rounded(S);
     if (c_.softcap) {
       const auto cap = mx::array(*c_.softcap, real_);
@@ -101,9 +143,7 @@ class Plain {
       S = rounded(mx::add(S, by_row(real(*a.options.bias))));
     }
     if (a.options.alibi) {
-      const auto slopes = mx::reshape(
-          real(*a.options.alibi), {1, c_.Hkv, c_.Hq / c_.Hkv, 1, 1});
-      S = rounded(mx::add(S, mx::multiply(slopes, distances_)));
+      S = rounded(mx::add(S, mx::multiply(slopes(a), distances_)));
     }
     return mx::where(
         seen_, S, mx::array(-std::numeric_limits<float>::infinity(), real_));
@@ -123,6 +163,10 @@ class Plain {
     shape.insert(shape.begin(), 4 - shape.size(), 1);
     x = mx::reshape(x, shape);
     return grouped(shape[2] == 1 ? x : mx::take(x, rows_, 2));
+  }
+  mx::array slopes(const Arrays& a) const {
+    return mx::reshape(
+        real(*a.options.alibi), {1, c_.Hkv, c_.Hq / c_.Hkv, 1, 1});
   }
   mx::array sinks(const Arrays& a) const {
     return mx::reshape(
@@ -168,6 +212,26 @@ PlainResult plain_attention(
       gradient = mx::astype(gradient, arrays.Q.dtype());
     }
   }
+  return {O, gradients};
+}
+
+PlainResult magnitudes(
+    const Arrays& arrays,
+    const std::vector<int>& rows,
+    const mx::array& dO,
+    bool backward) {
+  const Plain plain(arrays, rows, Precision::exact);
+  const auto inputs = plain.inputs();
+  auto values = inputs.differentiated();
+  values[2] = mx::abs(values[2]);
+  const auto positive = inputs.with(values);
+  if (!backward) {
+    return {plain.O(positive), {}};
+  }
+  const auto exact_dO = mx::astype(dO, mx::float64);
+  auto [O, gradients] = differentiate(
+      positive, [&](const Arrays& a) { return plain.O(a); }, mx::abs(exact_dO));
+  plain.set_magnitudes(inputs, mx::abs(plain.dS(inputs, exact_dO)), gradients);
   return {O, gradients};
 }
 

@@ -27,4 +27,12 @@ PlainResult plain_attention(
     Precision precision,
     bool backward);
 
+// The sums of the absolute values of the terms of each result, in float64: what
+// the rounding of a sum is measured by, in whatever order it is taken.
+PlainResult magnitudes(
+    const Arrays& arrays,
+    const std::vector<int>& rows,
+    const mx::array& dO,
+    bool backward);
+
 } // namespace tessera::bench

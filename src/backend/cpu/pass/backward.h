@@ -136,8 +136,7 @@ void sum_over_queries(
           X::offset(f / X::sum_panel * b.size.columns + k, X::sum_panel);
       X::template with_vectors<Target::tile.sum_vectors>(
           features - f, [&]<int n>() {
-            typename X::F sum[strip][n];
-            X::template load(sum, to, X::sum_panel);
+            typename X::F sum[strip][n] = {};
             for (int p = 0; p < panels.count; ++p) {
               if (panels.t[p].lo <= k && k < panels.t[p].hi) {
                 const float* const left = Buffers<Target>::pairs
@@ -150,7 +149,7 @@ void sum_over_queries(
                     Pack<Target>::words(panels.queries[p]));
               }
             }
-            X::template store(to, X::sum_panel, sum);
+            X::template add_to(to, X::sum_panel, sum);
           });
     }
   }

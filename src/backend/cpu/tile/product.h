@@ -54,15 +54,15 @@ struct Product {
   // sums[i][j] += sum over words of left(i, word) * right[word][j] for `rows`
   // rows, rounded up to whole register tiles; one panel of features of n
   // vectors. left(i, word) = left[i + word * panel]: rows are queries, and the
-  // sum runs over keys.
+  // sum runs over keys. A call's part is added up apart, since one chain of
+  // additions over all keys loses more.
   template <int n>
   static void sum_over_keys(
       float* sums, int rows, const float* left, const float* right, int words) {
     constexpr int strip = Target::tile.sum_rows;
     for (int i = 0; i < rows; i += strip) {
       float* const to = sums + offset(i, sum_panel);
-      F sum[strip][n];
-      load(sum, to, sum_panel);
+      F sum[strip][n] = {};
       const float* a = left + i;
       const float* b = right;
       for (int k = words; k > 0; --k) {
@@ -70,7 +70,7 @@ struct Product {
         a += panel;
         b += sum_panel;
       }
-      store(to, sum_panel, sum);
+      add_to(to, sum_panel, sum);
     }
   }
 
@@ -89,6 +89,16 @@ struct Product {
     }
   }
 
+  template <int strip, int n>
+  [[gnu::always_inline]] static void add_to(
+      float* to, int pitch, const F (&sum)[strip][n]) {
+    for (int i = 0; i < strip; ++i) {
+      for (int j = 0; j < n; ++j) {
+        float* const at = to + i * pitch + j * lanes;
+        V::store(at, V::template load<F>(at) + sum[i][j]);
+      }
+    }
+  }
   template <int strip, int n>
   [[gnu::always_inline]] static void load(
       F (&sum)[strip][n], const float* from, int pitch) {
