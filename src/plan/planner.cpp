@@ -89,8 +89,8 @@ std::vector<Blocks> all_blocks(const Problem& problem, const Device& device) {
                                        : scaled(backward_blocks);
 }
 
-// The first blocks that fit the second-level cache and leave enough items, or
-// the most items; the smallest where none fits.
+// The first blocks that fit the second-level cache, with room for what passes
+// by, and leave enough items, or the most items; the smallest where none fits.
 Blocks preferred(const Problem& problem, const Device& device) {
   std::optional<Blocks> choice;
   double most = 0;
@@ -98,7 +98,7 @@ Blocks preferred(const Problem& problem, const Device& device) {
   for (const auto blocks : all) {
     const Plan plan = plan_of(problem, device, blocks);
     const bool fits = !why_not(problem, plan, device) &&
-        workspace(problem, plan).bytes() <= device.l2_bytes;
+        workspace(problem, plan).bytes() <= device.l2_bytes / 8 * 7;
     const double items = items_of(problem, plan);
     if (fits && (!choice || items > most)) {
       choice = blocks;
