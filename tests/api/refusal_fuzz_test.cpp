@@ -6,8 +6,8 @@
 #include "api/arrays.h"
 #include "tessera/error.h"
 
-// Legal calls with one thing wrong, or several, drawn at random: each is refused
-// in the library's form, whatever else the call has.
+// Legal calls with one thing wrong, or several, drawn at random: each is
+// refused in the library's form, whatever else the call has.
 namespace tessera::test {
 namespace {
 
@@ -44,9 +44,15 @@ const std::vector<Fault>& faults() {
       [](auto& c, auto&) { c.x.Q = mx::flatten(c.x.Q, 0, 1); },
       [](auto& c, auto&) { c.x.K = mx::astype(c.x.K, mx::float16); },
       [](auto& c, auto&) { c.x.V = mx::astype(c.x.V, mx::int32); },
-      [](auto& c, auto&) { c.x.V = mx::concatenate({c.x.V, c.x.V}, 2); },
-      [](auto& c, auto&) { c.x.K = mx::concatenate({c.x.K, c.x.K}, 3); },
-      [](auto& c, auto&) { c.x.Q = mx::concatenate({c.x.Q, c.x.Q}, 0); },
+      [](auto& c, auto&) {
+        c.x.V = mx::concatenate({c.x.V, c.x.V}, 2);
+      },
+      [](auto& c, auto&) {
+        c.x.K = mx::concatenate({c.x.K, c.x.K}, 3);
+      },
+      [](auto& c, auto&) {
+        c.x.Q = mx::concatenate({c.x.Q, c.x.Q}, 0);
+      },
       [](auto& c, auto& g) {
         c.options.window = Window{std::nullopt, -number(g, 1, 1000)};
       },
@@ -79,7 +85,9 @@ const std::vector<Fault>& faults() {
       [](auto& c, auto& g) {
         c.options.bias = normal({number(g, 50, 60), number(g, 50, 60)}, 1);
       },
-      [](auto& c, auto&) { c.options.mask = normal({1, 1, 1, 1}, 1); },
+      [](auto& c, auto&) {
+        c.options.mask = normal({1, 1, 1, 1}, 1);
+      },
       [](auto& c, auto& g) {
         const auto ids = mx::zeros({1, number(g, 50, 60)}, mx::int32);
         c.options.segments = Segments{ids, ids};
@@ -89,15 +97,17 @@ const std::vector<Fault>& faults() {
             BlockList{mx::full({1, 1, 1, 1}, true), -number(g, 0, 9), 4};
       },
       [](auto& c, auto& g) { c.options.block_size = -number(g, 1, 1 << 20); },
-      [](auto& c, auto&) { c.options.scale = NAN; }};
+      [](auto& c, auto&) {
+        c.options.scale = NAN;
+      }};
   return all;
 }
 
 TEST(Refusals, OfWhateverIsWrong) {
   for (unsigned seed = 1; seed <= 2000; ++seed) {
     std::mt19937 g(seed);
-    const auto p = make_problem(
-        1, 4, 2, number(g, 1, 40), number(g, 1, 40), 8, 8, false);
+    const auto p =
+        make_problem(1, 4, 2, number(g, 1, 40), number(g, 1, 40), 8, 8, false);
     Illegal c{make(p), {}};
     decorate(c, p, g);
     for (int n = number(g, 1, 3); n > 0; --n) {
