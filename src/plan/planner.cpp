@@ -68,6 +68,19 @@ int preferred_threads(
   return std::max(1, static_cast<int>(worth));
 }
 
+// Queries for which the loop for few of them is the faster one, where tiles of
+// the other would be empty for the most part.
+constexpr int few_queries = 16;
+
+// Keys of a run: enough runs that the last ones end together, none of less than
+// 512 keys.
+int preferred_split(const Problem& problem) {
+  constexpr int unit = 512;
+  const int heads = std::max(1, problem.B * problem.Hkv);
+  const int runs = (4 * items_wanted(Pass::forward) + heads - 1) / heads;
+  return std::max(unit, round_up((problem.Nk + runs - 1) / runs, unit));
+}
+
 // Few queries are bound by memory: a thread is worth 64 Ki numbers to read.
 int threads_for_few(const Problem& problem, const Device& device) {
   const double numbers = static_cast<double>(problem.B) * problem.Hkv *
@@ -131,19 +144,6 @@ Planned make_plan(const Problem& problem, const Device& device, Blocks blocks) {
   }
   plan.threads = preferred_threads(problem, plan, device);
   return plan;
-}
-
-// Queries for which the loop for few of them is the faster one, where tiles of
-// the other would be empty for the most part.
-constexpr int few_queries = 16;
-
-// Keys of a run: enough runs that the last ones end together, none of less than
-// 512 keys.
-int preferred_split(const Problem& problem) {
-  constexpr int unit = 512;
-  const int heads = std::max(1, problem.B * problem.Hkv);
-  const int runs = (4 * items_wanted(Pass::forward) + heads - 1) / heads;
-  return std::max(unit, round_up((problem.Nk + runs - 1) / runs, unit));
 }
 
 Planned make_plan(

@@ -15,11 +15,12 @@ int values_per_word(const Problem& problem, const Plan& plan);
 //
 // With P the queries of a panel, W the width of a sum's panel, w() the words
 // that so many values take along the contracted axis:
-//   lanes form     [panel of P queries][w(features)][P]
-//   rows form      [panel of W words][row + spare][W]       words along
-//   features features form  [panel of W features][w(rows) + spare][W]  words
-//   along rows tile           [key + spare][P] of a panel of queries sum [panel
-//   of W features][row][W], float32
+// - lanes form: [panel of P queries][w(features)][P]
+// - rows form, words along features: [panel of W words][row + spare][W]
+// - features form, words along rows: [panel of W features][w(rows) + spare][W]
+// - tile of a panel of queries: [key + spare][P]
+// - sum, float32: [panel of W features][row][W]
+//
 // Where a word holds one float32, the rows form is the features form.
 struct Workspace {
   std::size_t Q_lanes = 0;
@@ -34,11 +35,10 @@ struct Workspace {
   // hold one value.
   std::size_t S = 0;
   std::size_t dP = 0;
-  std::size_t added = 0;  // what joins the scores: bias, boolean mask
+  std::size_t added = 0;  // where there is a mask: it and the bias
   std::size_t capped = 0; // 1 - tanh^2
   std::size_t kept = 0;   // dropout: 0 or 1 / (1 - p)
-  // Pairs: of keys, [w(keys)][P], of one panel; of queries, [panel][key][P /
-  // 2].
+  // Pairs of keys, of one panel: [w(keys)][P]; of queries: [panel][key][P / 2].
   std::size_t key_pairs = 0;
   std::size_t P_pairs = 0;
   std::size_t dS_pairs = 0;

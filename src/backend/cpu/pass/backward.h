@@ -231,22 +231,12 @@ float backward_rows(
     Packer::prefetch(Q, next, p.D, panels.count, count);
     Packer::prefetch(dO, next, p.Dv, panels.count, count);
     const Span rows{r, X::min(r + X::panel, at.span.hi)};
-    const Span mine = intersect(columns.span, cover.keys(at.batch, rows));
-    Span t;
-    if (!mine.empty() && cover.live(at.batch, at.head, rows, mine)) {
-      const int first = columns.span.lo;
-      t = whole_tiles<Target>({mine.lo - first, mine.hi - first});
-      t = backward_tile(
-          task,
-          cover,
-          b,
-          wanted,
-          panels.count,
-          {at.batch, at.head, rows, columns.span, t},
-          slope);
+    auto tile = panel_tile<Target>(cover, columns, at, rows);
+    if (!tile.t.empty()) {
+      tile.t = backward_tile(task, cover, b, wanted, panels.count, tile, slope);
     }
     panels.queries[panels.count] = rows.size();
-    panels.t[panels.count++] = t;
+    panels.t[panels.count++] = tile.t;
   }
   const auto& size = b.size;
   const std::size_t P = Buffers<Target>::pairs ? size.P_pairs : size.S;

@@ -4,15 +4,14 @@
 
 namespace tessera::cpu {
 
-// The axes that dbias is summed over: those along which it does not move.
+// The axes of a tile that dbias is summed over: those along which it does not
+// move.
 struct BiasAxes {
   explicit BiasAxes(const Task& task)
-      : batch(task[Operand::dbias].strides[0] == 0),
-        head(task[Operand::dbias].strides[1] == 0),
-        row(task[Operand::dbias].strides[2] == 0),
+      : row(task[Operand::dbias].strides[2] == 0),
         column(task[Operand::dbias].strides[3] == 0) {}
 
-  bool batch, head, row, column;
+  bool row, column;
 };
 
 // sums[panel][key][lane] of dS; what is summed over lies in one place.
@@ -31,12 +30,7 @@ void add_dS(
   for (int k = t.lo; k < t.hi; ++k) {
     for (int j = 0; j < n * V::lanes; j += V::lanes) {
       F P, dS;
-      x.step(
-          X::offset(k, X::panel) + j,
-          V::template load<F>(x.L2 + j),
-          V::template load<F>(x.E + j),
-          P,
-          dS);
+      x.step(X::offset(k, X::panel) + j, j, P, dS);
       float* const to = sums + X::offset(axes.column ? 0 : k, X::panel) + j;
       V::store(to, V::template load<F>(to) + dS);
     }
@@ -62,17 +56,10 @@ void add_block(
   load_statistics(task, shared, b, at);
   for (int r = at.span.lo, panel = 0; r < at.span.hi; r += X::panel, ++panel) {
     const Span rows{r, X::min(r + X::panel, at.span.hi)};
-    const Span mine = intersect(columns.span, cover.keys(at.batch, rows));
-    if (mine.empty() || !cover.live(at.batch, at.head, rows, mine)) {
+    auto tile = panel_tile<Target>(cover, columns, at, rows);
+    if (tile.t.empty()) {
       continue;
     }
-    const int first = columns.span.lo;
-    Tile tile{
-        at.batch,
-        at.head,
-        rows,
-        columns.span,
-        whole_tiles<Target>({mine.lo - first, mine.hi - first})};
     auto x = pointwise_of(task, b, panel);
     x.S = b.tile(b.size.S, 0);
     x.dP = b.tile(b.size.dP, 0);

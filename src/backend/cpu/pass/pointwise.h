@@ -14,6 +14,20 @@ Span whole_tiles(Span t) {
   return {t.lo / unit * unit, round_up(t.hi, unit)};
 }
 
+// A panel of queries, `rows` of `at`, against a block of packed keys; no keys
+// where nothing is seen.
+template <class Target>
+Tile panel_tile(
+    const Cover& cover, const Rows& columns, const Rows& at, Span rows) {
+  Tile tile{at.batch, at.head, rows, columns.span, {}};
+  const Span seen = intersect(columns.span, cover.keys(at.batch, rows));
+  if (!seen.empty() && cover.live(at.batch, at.head, rows, seen)) {
+    const int first = columns.span.lo;
+    tile.t = whole_tiles<Target>({seen.lo - first, seen.hi - first});
+  }
+  return tile;
+}
+
 // Where the elements of a tile of P and dS go, and what they are made from.
 template <class Target>
 struct Pointwise {
@@ -28,10 +42,12 @@ struct Pointwise {
   const float* E = nullptr;
   float exponent = 1.0f;
 
-  // P = exp(S - L), dS = P * (dP - E) at one vector. With dropout Z, P * Z
-  // takes P's place, and dP is that of P * Z.
+  // P = exp(S - L), dS = P * (dP - E) at one vector, lanes from `j` on. With
+  // dropout Z, P * Z takes P's place, and dP is that of P * Z.
   [[gnu::always_inline]] void step(
-      std::ptrdiff_t at, F l, F e, F& P, F& dS) const {
+      std::ptrdiff_t at, int j, F& P, F& dS) const {
+    const F l = V::template load<F>(L2 + j);
+    const F e = V::template load<F>(E + j);
     P = V::exp2(V::template load<F>(S + at) * exponent - l);
     F d = V::template load<F>(dP + at);
     const F p = P;
@@ -56,12 +72,7 @@ void pointwise(const Pointwise<Target>& x, Span t) {
     for (int j = 0; j < n * V::lanes; j += V::lanes) {
       const auto at = X::offset(k, X::panel) + j;
       F P, dS;
-      x.step(
-          at,
-          V::template load<F>(x.L2 + j),
-          V::template load<F>(x.E + j),
-          P,
-          dS);
+      x.step(at, j, P, dS);
       V::store(x.S + at, P);
       V::store(x.dP + at, x.uncap(at, dS));
     }
@@ -85,12 +96,7 @@ void pointwise_pairs(
       for (int i = 0; i < 2; ++i) {
         const auto at = X::offset(k + i, X::panel) + j;
         F P;
-        x.step(
-            at,
-            V::template load<F>(x.L2 + j),
-            V::template load<F>(x.E + j),
-            P,
-            dS[i]);
+        x.step(at, j, P, dS[i]);
         dS[i] = x.uncap(at, dS[i]);
         V::store(P_pairs + at / 2, V::narrow(P));
         V::store(dS_pairs + at / 2, V::narrow(dS[i]));
@@ -115,12 +121,7 @@ float slope_gradient(
   for (int k = tile.t.lo; k < tile.t.hi; ++k) {
     for (int j = 0; j < n * V::lanes; j += V::lanes) {
       F P, dS;
-      x.step(
-          X::offset(k, X::panel) + j,
-          V::template load<F>(x.L2 + j),
-          V::template load<F>(x.E + j),
-          P,
-          dS);
+      x.step(X::offset(k, X::panel) + j, j, P, dS);
       sum -= dS * V::abs(first + static_cast<float>(j - k));
     }
   }

@@ -35,7 +35,7 @@ struct Factors {
 template <class Target>
 Factors factors_of(const Task& task) {
   constexpr bool pairs = Target::values_per_word == 2;
-  constexpr float log2e = 1.44269504f;
+  constexpr float log2e = Vec<Target>::log2e;
   const float scale = task.numbers.scale;
   const bool plain = !task.problem.features.change_scores();
   if (!pairs) {
