@@ -134,9 +134,15 @@ class KvCache {
 struct ForwardOptions {
   AttentionOptions attention; // scale and causal are the model's to set
   float lora_scale = 1.0f;    // factor on x A B
-  // On x before A, a draw for each module; only where dropout_key is set.
+  // On x before A, a draw for each module; only where dropout_seed is set.
   float lora_dropout = 0.0f;
-  std::optional<mx::array> dropout_key; // a key of mx::random
+  std::optional<std::uint64_t> dropout_seed;
+  // Of each token, [B, N] int32; absent: 0, 1, ... behind what the cache holds.
+  // Packed rows begin anew with each document, and have attention.segments.
+  std::optional<mx::array> positions;
+  // The first so many layers keep only their input for the backward pass and
+  // are computed again there, to the same bits.
+  int recomputed_layers = 0;
 };
 
 // Token ids [B, N] int32 -> the last hidden state after the final norm
@@ -148,6 +154,10 @@ mx::array hidden_states(
     const mx::array& tokens,
     const ForwardOptions& options = {},
     KvCache* cache = nullptr);
+
+// The parameter that makes logits of hidden states: lm_head.weight, or the
+// embeddings where they are tied.
+std::string_view head_name(const ModelConfig& config);
 
 mx::array logits_of(
     const ModelConfig& config,

@@ -1,6 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "model/rope.h"
+#include "ops/linear.h"
+#include "ops/rms_norm.h"
+#include "ops/rope.h"
+#include "ops/swiglu.h"
 #include "tessera/error.h"
 #include "tessera/model.h"
 
@@ -16,11 +22,8 @@ struct Pass {
   const ModelConfig& config;
   const Parameters& parameters;
   const ForwardOptions& options;
-  mx::array wavelengths;
-  // A key for each linear module of each layer; none: no dropout.
-  std::optional<mx::array> dropout_keys;
+  ops::Rotation rotation;
   KvCache* cache;
-  int offset; // position of the first token
 };
 
 const mx::array& parameter(
@@ -32,42 +35,24 @@ const mx::array& parameter(
   return found->second;
 }
 
-// Inverted dropout: what stays is scaled up, so that the mean stays.
-mx::array dropped(const mx::array& x, float p, const mx::array& key) {
-  const auto keep = mx::random::bernoulli(1 - p, x.shape(), key);
-  return mx::where(
-      keep,
-      mx::multiply(x, mx::array(1 / (1 - p), x.dtype())),
-      mx::array(0.0f, x.dtype()));
-}
-
-// x [B, N, in] -> [B, N, out]: x W^T + b + lora_scale * dropout(x) A B. `index`
-// counts the modules of all layers.
-mx::array linear(
-    const Pass& pass,
-    const mx::array& x,
-    const std::string& module,
+// The module's weights as they are in `all`; `index` counts the modules of all
+// layers.
+ops::Linear module_of(
+    const Parameters& all,
+    const ForwardOptions& options,
+    const std::string& name,
     int index) {
-  const auto& all = pass.parameters;
-  const auto W = mx::transpose(parameter(all, module + ".weight"));
-  const auto bias = all.find(module + ".bias");
-  const auto y =
-      bias == all.end() ? mx::matmul(x, W) : mx::addmm(bias->second, x, W);
-
-  const auto a = all.find(module + ".lora_a");
-  if (a == all.end()) {
-    return y;
+  ops::Linear module{parameter(all, name + ".weight"), {}, {}};
+  if (const auto bias = all.find(name + ".bias"); bias != all.end()) {
+    module.bias = bias->second;
   }
-  const auto from = pass.dropout_keys
-      ? dropped(
-            x,
-            pass.options.lora_dropout,
-            mx::take(*pass.dropout_keys, index, 0))
-      : x;
-  const auto low = mx::multiply(
-      mx::matmul(from, a->second),
-      mx::array(pass.options.lora_scale, x.dtype()));
-  return mx::add(y, mx::matmul(low, parameter(all, module + ".lora_b")));
+  if (const auto a = all.find(name + ".lora_a"); a != all.end()) {
+    module.low_rank = {
+        a->second,
+        parameter(all, name + ".lora_b"),
+        options.dropout_seed.value_or(0) + std::uint64_t(index)};
+  }
+  return module;
 }
 
 // Touvron et al., "LLaMA" (2023), section 2.2: norms before each block.
@@ -86,18 +71,29 @@ class Layer {
 
  private:
   mx::array norm(const mx::array& x, const std::string& name) const {
-    return mx::fast::rms_norm(
+    return ops::rms_norm(
         x,
         parameter(pass_.parameters, prefix_ + name + ".weight"),
         pass_.config.rms_norm_eps);
   }
 
-  mx::array project(const mx::array& x, Linear module) const {
-    return linear(
-        pass_,
+  // What the modules make of the x that they all read.
+  std::vector<mx::array> project(
+      const mx::array& x, std::initializer_list<Linear> names) const {
+    std::vector<ops::Linear> modules;
+    for (const Linear name : names) {
+      modules.push_back(module_of(
+          pass_.parameters,
+          pass_.options,
+          prefix_ + std::string(linear_names.at(name)),
+          index_ * int(linear_names.size()) + int(name)));
+    }
+    const ForwardOptions& options = pass_.options;
+    return ops::linear(
         x,
-        prefix_ + std::string(linear_names.at(module)),
-        index_ * int(linear_names.size()) + int(module));
+        modules,
+        {options.lora_scale,
+         options.dropout_seed ? options.lora_dropout : 0.0f});
   }
 
   // [B, N, H * D] -> [B, H, N, D], a view: the last axis stays contiguous.
@@ -108,32 +104,24 @@ class Layer {
   }
 
   mx::array rotate(const mx::array& x) const {
-    return mx::fast::rope(
-        x,
-        pass_.config.head_dim,
-        false,
-        std::nullopt,
-        1.0f,
-        pass_.offset,
-        pass_.wavelengths);
+    return ops::rope(x, pass_.config.head_dim, pass_.rotation);
   }
 
   mx::array attention(const mx::array& x) const {
-    const auto Q = rotate(split_heads(project(x, q_proj)));
-    auto K = rotate(split_heads(project(x, k_proj)));
-    auto V = split_heads(project(x, v_proj));
+    const auto qkv = project(x, {q_proj, k_proj, v_proj});
+    const auto Q = split_heads(rotate(qkv[0]));
+    auto K = split_heads(rotate(qkv[1]));
+    auto V = split_heads(qkv[2]);
     if (pass_.cache != nullptr) {
       std::tie(K, V) = pass_.cache->append(index_, K, V);
     }
     const auto O = tessera::attention(Q, K, V, pass_.options.attention);
-    return project(mx::flatten(mx::swapaxes(O, 1, 2), 2, 3), o_proj);
+    return project(mx::flatten(mx::swapaxes(O, 1, 2), 2, 3), {o_proj})[0];
   }
 
-  // Shazeer, "GLU Variants Improve Transformer" (2020), equation 6: SwiGLU.
   mx::array mlp(const mx::array& x) const {
-    const auto gate = project(x, gate_proj);
-    const auto silu = mx::multiply(gate, mx::sigmoid(gate));
-    return project(mx::multiply(silu, project(x, up_proj)), down_proj);
+    const auto both = project(x, {gate_proj, up_proj});
+    return project(ops::swiglu(both[0], both[1]), {down_proj})[0];
   }
 
   const Pass& pass_;
@@ -141,26 +129,52 @@ class Layer {
   std::string prefix_;
 };
 
-Pass make_pass(
+ops::Rotation rotation_of(
     const ModelConfig& config,
-    const Parameters& parameters,
+    const mx::array& tokens,
     const ForwardOptions& options,
-    KvCache* cache) {
-  const auto wavelengths = rope_wavelengths(config);
-  std::optional<mx::array> keys;
-  if (options.dropout_key && options.lora_dropout > 0) {
-    keys = mx::random::split(
-        *options.dropout_key,
-        config.num_hidden_layers * int(linear_names.size()));
+    int offset) {
+  const auto positions = options.positions.value_or(mx::reshape(
+      mx::arange(offset, offset + tokens.shape(1), mx::int32),
+      {1, tokens.shape(1)}));
+  return ops::rotation_of(positions, rope_wavelengths(config));
+}
+
+Parameters parameters_of_layer(const Parameters& all, int index) {
+  const auto prefix = fmt::format("model.layers.{}.", index);
+  Parameters layer;
+  for (auto at = all.lower_bound(prefix);
+       at != all.end() && at->first.starts_with(prefix);
+       ++at) {
+    layer.insert(*at);
   }
-  return {
-      config,
-      parameters,
-      options,
-      mx::array(wavelengths.data(), {int(wavelengths.size())}),
-      keys,
-      cache,
-      cache == nullptr ? 0 : cache->length()};
+  return layer;
+}
+
+// The layer, of which only x is kept for the backward pass: the rest is
+// computed again there. Chen et al., "Training Deep Nets with Sublinear Memory
+// Cost" (2016), section 3.
+mx::array recomputed(const Pass& pass, int index, const mx::array& x) {
+  std::vector<std::string> names;
+  std::vector<mx::array> inputs{x};
+  for (const auto& [name, array] :
+       parameters_of_layer(pass.parameters, index)) {
+    names.push_back(name);
+    inputs.push_back(array);
+  }
+  const auto layer = mx::checkpoint([names,
+                                     index,
+                                     pass,
+                                     options = pass.options](
+                                        const std::vector<mx::array>& in) {
+    Parameters parameters;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      parameters.emplace(names[i], in[i + 1]);
+    }
+    const Pass own{pass.config, parameters, options, pass.rotation, nullptr};
+    return std::vector{Layer(own, index)(in[0])};
+  });
+  return layer(inputs)[0];
 }
 
 } // namespace
@@ -174,28 +188,40 @@ mx::array hidden_states(
   if (tokens.ndim() != 2 || tokens.size() == 0) {
     reject("model", "expected token ids [B, N]; got {} axes", tokens.ndim());
   }
+  if (cache != nullptr && options.recomputed_layers > 0) {
+    fail("model", "expected no recomputed layers beside a cache");
+  }
   auto causal = options;
   causal.attention.causal = true;
   causal.attention.scale = std::nullopt;
-  const auto pass = make_pass(config, parameters, causal, cache);
+  const int offset = cache == nullptr ? 0 : cache->length();
+  const Pass pass{
+      config,
+      parameters,
+      causal,
+      rotation_of(config, tokens, options, offset),
+      cache};
   auto x =
       mx::take(parameter(parameters, "model.embed_tokens.weight"), tokens, 0);
   for (int i = 0; i < config.num_hidden_layers; ++i) {
-    x = Layer(pass, i)(x);
+    x = i < options.recomputed_layers ? recomputed(pass, i, x)
+                                      : Layer(pass, i)(x);
   }
-  return mx::fast::rms_norm(
+  return ops::rms_norm(
       x, parameter(parameters, "model.norm.weight"), config.rms_norm_eps);
+}
+
+std::string_view head_name(const ModelConfig& config) {
+  return config.tie_word_embeddings ? "model.embed_tokens.weight"
+                                    : "lm_head.weight";
 }
 
 mx::array logits_of(
     const ModelConfig& config,
     const Parameters& parameters,
     const mx::array& hidden) {
-  const auto& W = parameter(
-      parameters,
-      config.tie_word_embeddings ? "model.embed_tokens.weight"
-                                 : "lm_head.weight");
-  return mx::matmul(hidden, mx::transpose(W));
+  const auto& W = parameter(parameters, std::string(head_name(config)));
+  return ops::linear(hidden, {{W, {}, {}}})[0];
 }
 
 } // namespace tessera

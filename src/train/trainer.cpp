@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "train/math/cross_entropy.h"
+#include "ops/cross_entropy.h"
 #include "train/order.h"
 
 namespace tessera::train {
@@ -23,49 +23,16 @@ Parameters merged(const Network& network, const Parameters& trained) {
   return all;
 }
 
-// Sum over rows of the cross entropy, hidden [rows, hidden], targets [rows].
-mx::array head_loss(
-    const Network& network,
-    const Parameters& parameters,
-    const mx::array& hidden,
-    const mx::array& targets) {
-  const ModelConfig& config = network.config;
-  int rows = hidden.shape(0);
-  if (std::int64_t(rows) * config.vocab_size <= network.most_logits) {
-    return mx::sum(
-        cross_entropy(logits_of(config, parameters, hidden), targets));
-  }
-  std::string head = config.tie_word_embeddings ? "model.embed_tokens.weight"
-                                                : "lm_head.weight";
-  int step = static_cast<int>(
-      std::max<std::int64_t>(1, network.most_logits / config.vocab_size));
-  mx::array sum(0.0f);
-  for (int begin = 0; begin < rows; begin += step) {
-    int end = std::min(rows, begin + step);
-    auto piece = [config, head, t = mx::slice(targets, {begin}, {end})](
-                     const std::vector<mx::array>& x) {
-      Parameters weights{{head, x[1]}};
-      return std::vector{
-          mx::sum(cross_entropy(logits_of(config, weights, x[0]), t))};
-    };
-    sum = sum +
-        mx::checkpoint(piece)(
-              {mx::slice(hidden, {begin, 0}, {end, hidden.shape(1)}),
-               parameters.at(head)})[0];
-  }
-  return sum;
-}
-
 } // namespace
 
 mx::array summed_loss(
     const Network& network,
     const Parameters& trained,
     const Batch& batch,
-    const std::optional<mx::array>& dropout_key) {
+    const LossOptions& options) {
   Parameters parameters = merged(network, trained);
   ForwardOptions forward = network.forward;
-  forward.dropout_key = dropout_key;
+  forward.dropout_seed = options.dropout_seed;
   mx::array hidden = hidden_states(
       network.config,
       parameters,
@@ -85,7 +52,14 @@ mx::array summed_loss(
   if (count < hidden.shape(0)) {
     hidden = mx::take(hidden, tokens_of(positions, {count}), 0);
   }
-  return head_loss(network, parameters, hidden, tokens_of(targets, {count}));
+  std::string head(head_name(network.config));
+  return ops::linear_cross_entropy(
+      hidden,
+      parameters.at(head),
+      tokens_of(targets, {count}),
+      {network.loss_bytes,
+       options.differentiated,
+       options.differentiated && trained.contains(head)});
 }
 
 LossAndGradient loss_and_gradient(
@@ -109,16 +83,13 @@ LossAndGradient loss_and_gradient(
 
   LossAndGradient total{mx::array(0.0f), {}};
   for (std::size_t k = 0; k < batches.size(); ++k) {
-    std::optional<mx::array> key;
-    if (network.forward.lora_dropout > 0) {
-      key = mx::random::key(derive_seed(dropout_seed, k));
-    }
+    LossOptions how{derive_seed(dropout_seed, k), true};
     auto mean = [&](const std::vector<mx::array>& x) {
       Parameters parameters;
       for (std::size_t i = 0; i < x.size(); ++i) {
         parameters.emplace(names[i], x[i]);
       }
-      return summed_loss(network, parameters, batches[k], key) * share;
+      return summed_loss(network, parameters, batches[k], how) * share;
     };
     auto [loss, gradients] = mx::value_and_grad(mean, all)(values);
     total.loss = k == 0 ? loss : total.loss + loss;

@@ -16,9 +16,13 @@ struct Network {
   Parameters frozen; // in `dtype`
   mx::Dtype dtype = mx::float32;
   ForwardOptions forward;
-  // Where a batch has more logits (256 MiB in float32), they are made in
-  // pieces, and made again for the gradient, so that only one piece is held.
-  std::int64_t most_logits = 1 << 26;
+  // Logits are made for as many tokens at a time as fit into this.
+  std::int64_t loss_bytes = std::int64_t{128} << 20;
+};
+
+struct LossOptions {
+  std::optional<std::uint64_t> dropout_seed; // absent: no dropout
+  bool differentiated = false;               // a gradient will be asked for
 };
 
 // Sum of the cross entropy over a batch's target tokens, float32 scalar, with
@@ -28,7 +32,7 @@ mx::array summed_loss(
     const Network& network,
     const Parameters& trained,
     const Batch& batch,
-    const std::optional<mx::array>& dropout_key = std::nullopt);
+    const LossOptions& options = {});
 
 struct LossAndGradient {
   mx::array loss;

@@ -334,7 +334,7 @@ TEST_F(Finetune, LogitsInPiecesAreTheSame) {
     std::vector<std::size_t> both{0, 1};
     std::vector<Batch> batches{make_batch(data, both)};
     auto whole = loss_and_gradient(network, trained, batches, 0);
-    network.most_logits = 3 * 256 + 1;
+    network.loss_bytes = 3 * 256 * 4 + 1;
     auto pieces = loss_and_gradient(network, trained, batches, 0);
     EXPECT_NEAR(whole.loss.item<float>(), pieces.loss.item<float>(), 2e-6);
     for (const auto& [name, want] : whole.gradient) {
