@@ -10,17 +10,24 @@ namespace tessera::ops {
 
 namespace {
 
-// 1 / (1 + exp(-x)), from exp of what is not positive.
-inline float sigmoid(float x) {
+// sigmoid(x) = 1 / (1 + exp(-x)), from exp of what is not positive, and
+// sigmoid(-x), which 1 - sigmoid(x) would round to nothing.
+struct Sigmoids {
+  float of_x;
+  float of_minus_x;
+};
+
+inline Sigmoids sigmoids(float x) {
   const float e = exp_of(-std::fabs(x));
-  const float s = 1.0f / (1.0f + e);
-  return x < 0 ? e * s : s;
+  const float large = 1.0f / (1.0f + e);
+  const float small = e * large;
+  return x < 0 ? Sigmoids{small, large} : Sigmoids{large, small};
 }
 
 TESSERA_WIDEST
 void forward(std::int64_t n, const float* gate, const float* up, float* y) {
   for (std::int64_t i = 0; i < n; ++i) {
-    y[i] = gate[i] * sigmoid(gate[i]) * up[i];
+    y[i] = gate[i] * sigmoids(gate[i]).of_x * up[i];
   }
 }
 
@@ -36,9 +43,9 @@ void backward(
   for (std::int64_t i = 0; i < n; ++i) {
     const float g = gate[i];
     const float d = dy[i];
-    const float s = sigmoid(g);
     const float u = up[i];
-    dgate[i] = d * u * s * (1.0f + g * (1.0f - s));
+    const auto [s, rest] = sigmoids(g);
+    dgate[i] = d * u * s * (1.0f + g * rest);
     dup[i] = d * g * s;
   }
 }
