@@ -29,8 +29,8 @@ int report(int code, std::string_view text) {
 
 int main(int argc, char** argv) {
   CLI::App program{
-      "Fine-tune Llama and Qwen2 models with attention that "
-      "trains in linear memory."};
+      "Fine-tune Llama, Mistral and Qwen models with attention "
+      "that trains in linear memory."};
   program.name("tessera");
   program.set_version_flag("--version", TESSERA_VERSION);
   // A flag given twice means its last value, as in argparse.

@@ -16,7 +16,10 @@
 
 namespace tessera {
 
-enum class Architecture { llama, qwen2 };
+enum class Architecture { llama, mistral, qwen2, qwen3 };
+
+// As config.json's model_type names it.
+std::string_view model_type(Architecture architecture);
 
 // How rotary positions are stretched beyond the trained length.
 struct RopeScaling {
@@ -46,12 +49,21 @@ struct ModelConfig {
   float rope_theta = 10000.0f;
   RopeScaling rope_scaling;
   bool tie_word_embeddings = false;
-  bool qkv_bias = false; // Qwen2 always, Llama by attention_bias
-  bool o_bias = false;   // Llama by attention_bias
+  bool qkv_bias = false; // Qwen2 always, Llama and Qwen3 by attention_bias
+  bool o_bias = false;   // Llama and Qwen3 by attention_bias
   bool mlp_bias = false;
+  // RMSNorm over each head of Q and K, before the rotation: Qwen3.
+  bool qk_norm = false;
+  // How many keys a query of each layer sees, its own the last of them; absent:
+  // all. Empty: all, in every layer.
+  std::vector<std::optional<int>> windows;
   float initializer_range = 0.02f;
   std::optional<std::int32_t> bos_token_id;
   std::vector<std::int32_t> eos_token_ids;
+
+  // The same of one layer, as attention takes it; absent where all of so many
+  // keys are in it.
+  std::optional<Window> window(int layer, int keys) const;
 
   bool operator==(const ModelConfig&) const = default;
 };
@@ -132,8 +144,9 @@ class KvCache {
 };
 
 struct ForwardOptions {
-  AttentionOptions attention; // scale and causal are the model's to set
-  float lora_scale = 1.0f;    // factor on x A B
+  // scale, causal and window are the model's to set.
+  AttentionOptions attention;
+  float lora_scale = 1.0f; // factor on x A B
   // On x before A, a draw for each module; only where dropout_seed is set.
   float lora_dropout = 0.0f;
   std::optional<std::uint64_t> dropout_seed;

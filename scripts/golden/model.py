@@ -2,7 +2,7 @@
 transformers and peft compute from them.
 
     python -m venv VENV && VENV/bin/pip install -r scripts/golden/requirements.txt
-    VENV/bin/python scripts/golden/model.py
+    VENV/bin/python scripts/golden/model.py [NAME...]
 
 Each folder holds the model, expected.json (tokens, hyperparameters, losses) and
 expected.safetensors ("logits"; "lora.*" and "gradient.*" of each LoRA array; of
@@ -11,13 +11,24 @@ one model "full.*", the gradient of each of its own parameters).
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import peft
 import torch
 import transformers
 from reference import adamw_losses, add_lora, lora_arrays, lora_gradients, loss_of, save_expected
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 ROOT = Path(__file__).resolve().parents[2] / "tests" / "golden" / "model"
 VOCAB = 128
@@ -64,6 +75,22 @@ MODELS = {
             **dict(SHAPE, num_key_value_heads=1), tie_word_embeddings=True,
             rope_parameters=dict(rope_type="default", rope_theta=1000000.0))),
         torch.float32, "40KB", False),
+    # Windows shorter than the 24 tokens of a row.
+    "mistral": (
+        lambda: MistralForCausalLM(MistralConfig(**SHAPE, head_dim=16, sliding_window=7)),
+        torch.bfloat16, "10MB", True),
+    "qwen3": (
+        lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=16, tie_word_embeddings=True)),
+        torch.bfloat16, "10MB", False),
+    "qwen3_window": (
+        lambda: Qwen3ForCausalLM(Qwen3Config(
+            **SHAPE, head_dim=8, attention_bias=True, use_sliding_window=True, sliding_window=5,
+            layer_types=["sliding_attention", "full_attention"])),
+        torch.bfloat16, "10MB", False),
+    "qwen2_window": (
+        lambda: Qwen2ForCausalLM(Qwen2Config(
+            **SHAPE, use_sliding_window=True, sliding_window=9, max_window_layers=1)),
+        torch.bfloat16, "10MB", True),
 }
 
 
@@ -87,6 +114,7 @@ def write_older_spelling(file):
     config["rope_scaling"] = None
     if rope["rope_type"] != "default":
         config["rope_scaling"] = {"type": rope["rope_type"], "factor": rope["factor"]}
+    config.pop("layer_types", None)
     file.write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -141,5 +169,5 @@ if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(1)
-    for case in MODELS:
+    for case in sys.argv[1:] or MODELS:
         write_case(case)

@@ -96,26 +96,36 @@ class Layer {
          options.dropout_seed ? options.lora_dropout : 0.0f});
   }
 
-  // [B, N, H * D] -> [B, H, N, D], a view: the last axis stays contiguous.
+  // [B, N, H * D] -> [B, N, H, D]
   mx::array split_heads(const mx::array& x) const {
     const int D = pass_.config.head_dim;
-    return mx::swapaxes(
-        mx::reshape(x, {x.shape(0), x.shape(1), x.shape(2) / D, D}), 1, 2);
+    return mx::reshape(x, {x.shape(0), x.shape(1), x.shape(2) / D, D});
   }
 
-  mx::array rotate(const mx::array& x) const {
-    return ops::rope(x, pass_.config.head_dim, pass_.rotation);
+  // [B, N, H * D] -> [B, H, N, D], a view: the last axis stays contiguous.
+  mx::array heads_first(const mx::array& x) const {
+    return mx::swapaxes(split_heads(x), 1, 2);
+  }
+
+  // [B, N, H * D]. `norm_name`: Qwen3's, over each head.
+  mx::array rotated(const mx::array& x, const std::string& norm_name) const {
+    const auto normed = pass_.config.qk_norm
+        ? mx::reshape(norm(split_heads(x), norm_name), x.shape())
+        : x;
+    return ops::rope(normed, pass_.config.head_dim, pass_.rotation);
   }
 
   mx::array attention(const mx::array& x) const {
     const auto qkv = project(x, {q_proj, k_proj, v_proj});
-    const auto Q = split_heads(rotate(qkv[0]));
-    auto K = split_heads(rotate(qkv[1]));
-    auto V = split_heads(qkv[2]);
+    const auto Q = heads_first(rotated(qkv[0], "self_attn.q_norm"));
+    auto K = heads_first(rotated(qkv[1], "self_attn.k_norm"));
+    auto V = heads_first(qkv[2]);
     if (pass_.cache != nullptr) {
       std::tie(K, V) = pass_.cache->append(index_, K, V);
     }
-    const auto O = tessera::attention(Q, K, V, pass_.options.attention);
+    auto options = pass_.options.attention;
+    options.window = pass_.config.window(index_, K.shape(2));
+    const auto O = tessera::attention(Q, K, V, options);
     return project(mx::flatten(mx::swapaxes(O, 1, 2), 2, 3), {o_proj})[0];
   }
 

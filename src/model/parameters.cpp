@@ -53,6 +53,10 @@ std::map<std::string, mx::Shape> parameter_shapes(const ModelConfig& config) {
     const auto layer = fmt::format("model.layers.{}.", i);
     shapes[layer + "input_layernorm.weight"] = {config.hidden_size};
     shapes[layer + "post_attention_layernorm.weight"] = {config.hidden_size};
+    if (config.qk_norm) {
+      shapes[layer + "self_attn.q_norm.weight"] = {config.head_dim};
+      shapes[layer + "self_attn.k_norm.weight"] = {config.head_dim};
+    }
     for (std::size_t j = 0; j < linears.size(); ++j) {
       const auto module = layer + std::string(linear_names[j]);
       shapes[module + ".weight"] = {linears[j].out, linears[j].in};

@@ -184,6 +184,7 @@ Choice attention_of(const Run& run, std::int64_t tokens) {
   };
   AttentionOptions attention = run.network.forward.attention;
   attention.causal = true;
+  attention.window = config.window(config.num_hidden_layers - 1, length);
   mx::array K = operand(config.num_key_value_heads);
   return explain_attention(
       operand(config.num_attention_heads), K, K, attention);

@@ -8,6 +8,7 @@ namespace tessera {
 namespace {
 
 using Json = nlohmann::json;
+using Windows = std::vector<std::optional<int>>;
 
 ModelConfig parse(const Json& json) {
   return parse_config(json.dump(), "config.json");
@@ -61,6 +62,87 @@ TEST(Config, ReadsQwen2) {
   EXPECT_FALSE(config.o_bias);
   EXPECT_FALSE(config.mlp_bias);
   EXPECT_TRUE(config.tie_word_embeddings);
+}
+
+TEST(Config, ReadsMistral) {
+  const auto config = parse(mistral_7b);
+  EXPECT_EQ(config.architecture, Architecture::mistral);
+  EXPECT_EQ(config.head_dim, 128);
+  EXPECT_FALSE(config.qkv_bias || config.o_bias || config.qk_norm);
+  EXPECT_EQ(config.windows, Windows(32, 4096));
+  EXPECT_EQ(config.window(31, 4097)->left, 4095);
+  EXPECT_EQ(config.window(31, 4097)->right, 0);
+  EXPECT_FALSE(config.window(31, 4096)); // all keys are in it
+  EXPECT_EQ(parse(with(mistral_7b, R"({"head_dim": 64})")).head_dim, 64);
+}
+
+// null is no window; a file that leaves it out means the default.
+TEST(Config, MistralsWindowMayBeNull) {
+  auto json = with(mistral_7b, R"({"sliding_window": null})");
+  EXPECT_TRUE(parse(json).windows.empty());
+  EXPECT_FALSE(parse(json).window(0, 1 << 20));
+  json.erase("sliding_window");
+  EXPECT_EQ(parse(json).windows, Windows(32, 4096));
+}
+
+TEST(Config, ReadsQwen3) {
+  const auto config = parse(qwen3_0_6b);
+  EXPECT_EQ(config.architecture, Architecture::qwen3);
+  EXPECT_EQ(config.head_dim, 128);
+  EXPECT_TRUE(config.qk_norm && config.windows.empty());
+  EXPECT_FALSE(config.qkv_bias || config.o_bias || config.mlp_bias);
+  const auto biased = parse(with(qwen3_0_6b, R"({"attention_bias": true})"));
+  EXPECT_TRUE(biased.qkv_bias && biased.o_bias);
+  // 128 is the default, whatever hidden_size is.
+  EXPECT_EQ(parse(with(qwen3_0_6b, R"({"head_dim": null})")).head_dim, 128);
+}
+
+TEST(Config, QwensWindowIsOfTheLayersThatSlide) {
+  for (const auto& base : {qwen2_5_half_b, qwen3_0_6b}) {
+    const auto layers = base["num_hidden_layers"].get<std::size_t>();
+    auto json = with(base, R"({"use_sliding_window": true,
+        "sliding_window": 256, "max_window_layers": 2})");
+    Windows want(layers, 256);
+    want[0] = want[1] = std::nullopt;
+    EXPECT_EQ(parse(json).windows, want);
+    json["max_window_layers"] = layers;
+    EXPECT_TRUE(parse(json).windows.empty());
+    json["sliding_window"] = nullptr;
+    json["max_window_layers"] = 0;
+    EXPECT_TRUE(parse(json).windows.empty());
+    json["sliding_window"] = 9;
+    std::vector<std::string> types(layers, "full_attention");
+    types[1] = "sliding_attention";
+    json["layer_types"] = types;
+    want.assign(layers, std::nullopt);
+    want[1] = 9;
+    EXPECT_EQ(parse(json).windows, want);
+    json["use_sliding_window"] = false;
+    expect_rejected([&] { parse(json); }, "layer_types");
+    json["use_sliding_window"] = true;
+    json["layer_types"][0] = "chunked_attention";
+    expect_rejected([&] { parse(json); }, "layer_types");
+    json["layer_types"] = {"sliding_attention"};
+    expect_rejected([&] { parse(json); }, "layer_types");
+  }
+}
+
+TEST(Config, EachArchitectureRefusesWhatItDoesNotHave) {
+  const auto refused = [](const Json& base, const std::string& patch) {
+    const auto field = Json::parse(patch).begin().key();
+    expect_rejected([&] { parse(with(base, patch)); }, field);
+  };
+  refused(mistral_7b, R"({"attention_bias": true})");
+  refused(mistral_7b, R"({"mlp_bias": true})");
+  refused(mistral_7b, R"({"use_sliding_window": true})");
+  refused(mistral_7b, R"({"sliding_window": 0})");
+  refused(mistral_7b, R"({"sliding_window": "4096"})");
+  refused(mistral_7b, R"({"num_key_value_heads": null})");
+  refused(mistral_7b, R"({"layer_types": ["full_attention"]})");
+  refused(qwen3_0_6b, R"({"mlp_bias": true})");
+  refused(qwen3_0_6b, R"({"architectures": ["Qwen3MoeForCausalLM"]})");
+  refused(qwen3_0_6b, R"({"num_experts": 8})");
+  refused(qwen3_0_6b, R"({"use_sliding_window": "yes"})");
 }
 
 TEST(Config, ReadsTheSpellingOfTransformers5) {
@@ -120,6 +202,13 @@ TEST(Config, WhatIsWrittenReadsTheSame) {
         llama_2_7b,
         llama_3_2_1b,
         qwen2_5_half_b,
+        mistral_7b,
+        with(mistral_7b, R"({"sliding_window": null})"),
+        qwen3_0_6b,
+        with(
+            qwen3_0_6b,
+            R"({"attention_bias": true, "use_sliding_window": true,
+            "sliding_window": 512, "max_window_layers": 20})"),
         with(
             tiny_llama,
             R"({"attention_bias": true, "mlp_bias": true, "rope_scaling":
@@ -163,7 +252,7 @@ INSTANTIATE_TEST_SUITE_P(
     Config,
     ConfigRefusal,
     testing::Values(
-        Refusal{R"({"model_type": "mistral"})", "model_type"},
+        Refusal{R"({"model_type": "gemma2"})", "\"mistral\", \"qwen2\" or"},
         Refusal{R"({"model_type": null})", "model_type"},
         Refusal{R"({"model_type": 3})", "model_type"},
         Refusal{

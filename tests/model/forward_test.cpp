@@ -10,9 +10,12 @@ namespace {
 constexpr double rounding = 1e-5;
 
 struct Fixture {
-  Golden golden = load_golden(golden_folder("llama3"));
+  Golden golden;
   mx::array tokens = columns(batch_of(golden.numbers["batches"][0]), 0, 24);
   Parameters lora = with_prefix(golden.expected, "lora.");
+
+  explicit Fixture(const std::string& name = "llama3")
+      : golden(load_golden(golden_folder(name))) {}
 
   Parameters adapted() const {
     auto all = golden.parameters;
@@ -25,8 +28,11 @@ struct Fixture {
   }
 };
 
-TEST(Forward, CacheGivesWhatTheWholeGives) {
-  const Fixture f;
+class ForwardCache : public testing::TestWithParam<std::string> {};
+
+// Parts of one token and of many, within the windows and beyond them.
+TEST_P(ForwardCache, GivesWhatTheWholeGives) {
+  const Fixture f(GetParam());
   const auto whole = f.run({});
   KvCache cache(f.golden.config.num_hidden_layers);
   std::vector<mx::array> parts;
@@ -44,6 +50,12 @@ TEST(Forward, CacheGivesWhatTheWholeGives) {
   ASSERT_EQ(at, 24);
   EXPECT_LT(relative_difference(mx::concatenate(parts, 1), whole), rounding);
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Models,
+    ForwardCache,
+    testing::Values("llama3", "mistral", "qwen2_window", "qwen3_window"),
+    [](const auto& info) { return info.param; });
 
 TEST(Forward, CacheGrowsBeyondItsStep) {
   const int H = 2, D = 4;

@@ -11,9 +11,10 @@ namespace {
 const TokenIds prompt = {5, 17, 99, 3, 64};
 
 struct Fixture {
-  Golden golden = load_golden(golden_folder("qwen2"));
+  Golden golden;
 
-  Fixture() {
+  explicit Fixture(const std::string& name = "qwen2")
+      : golden(load_golden(golden_folder(name))) {
     golden.config.eos_token_ids.clear();
   }
 
@@ -49,8 +50,10 @@ TokenIds greedy_by_hand(const Golden& golden, int count) {
 }
 
 TEST(Generate, GreedyIsTheArgmaxOfEachForward) {
-  const Fixture f;
-  EXPECT_EQ(f.run(tokens(20)), greedy_by_hand(f.golden, 20));
+  for (const auto* name : {"qwen2", "mistral", "qwen3_window"}) {
+    const Fixture f(name);
+    EXPECT_EQ(f.run(tokens(20)), greedy_by_hand(f.golden, 20)) << name;
+  }
 }
 
 TEST(Generate, FollowsItsSeed) {

@@ -28,8 +28,15 @@ inline std::filesystem::path golden_folder(const std::string& name) {
   return std::filesystem::path(TESSERA_GOLDEN) / "model" / name;
 }
 
-inline const std::array<std::string, 4> golden_names = {
-    "llama3", "llama_linear", "llama_bias", "qwen2"};
+inline const std::array<std::string, 8> golden_names = {
+    "llama3",
+    "llama_linear",
+    "llama_bias",
+    "mistral",
+    "qwen2",
+    "qwen2_window",
+    "qwen3",
+    "qwen3_window"};
 
 inline Golden load_golden(const std::filesystem::path& folder) {
   Golden golden;

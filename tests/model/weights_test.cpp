@@ -34,6 +34,8 @@ TEST(Weights, ShapesAddUpToThePublishedCounts) {
   EXPECT_EQ(parameter_count(llama_2_7b), 6'738'415'616);
   EXPECT_EQ(parameter_count(llama_3_2_1b), 1'235'814'400);
   EXPECT_EQ(parameter_count(qwen2_5_half_b), 494'032'768);
+  EXPECT_EQ(parameter_count(mistral_7b), 7'241'732'096);
+  EXPECT_EQ(parameter_count(qwen3_0_6b), 596'049'920);
 }
 
 TEST(Weights, LoadsEachDtypeAndShards) {

@@ -88,7 +88,8 @@ TEST_P(Golden, TenLosses) {
 INSTANTIATE_TEST_SUITE_P(
     Models,
     Golden,
-    testing::Values("llama3", "llama_linear", "llama_bias", "qwen2"),
+    testing::Values(
+        "llama3", "llama_linear", "llama_bias", "qwen2", "qwen3_window"),
     [](const auto& test) { return std::string(test.param); });
 
 } // namespace

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <array>
 
-#include "model/config_fields.h"
+#include "model/config/architecture.h"
+#include "model/config/fields.h"
+#include "model/config/windows.h"
 #include "model/file.h"
 #include "model/json.h"
 #include "tessera/error.h"
@@ -100,7 +102,6 @@ constexpr auto fixed = std::to_array<Fixed>({
     {"tie_encoder_decoder", "false"},
     {"use_mrope", "false"},
     {"use_qk_norm", "false"},
-    {"use_sliding_window", "false"},
 });
 
 // Bounds that no model comes near, so that a product of two fits 64 bits and
@@ -108,23 +109,13 @@ constexpr auto fixed = std::to_array<Fixed>({
 constexpr std::int64_t max_size = std::int64_t(1) << 24;
 constexpr std::int64_t max_layers = 4096;
 
-struct ArchitectureName {
-  Architecture value;
-  std::string_view model_type;
-  std::string_view class_name;
-};
-
-constexpr auto architectures = std::to_array<ArchitectureName>({
-    {Architecture::llama, "llama", "LlamaForCausalLM"},
-    {Architecture::qwen2, "qwen2", "Qwen2ForCausalLM"},
-});
-
 Architecture read_architecture(ConfigFields& fields) {
   const auto model_type = fields.text("model_type");
   const auto row = std::ranges::find_if(
       architectures, [&](const auto& a) { return a.model_type == model_type; });
   if (row == architectures.end()) {
-    fields.refuse("model_type", "\"llama\" or \"qwen2\"");
+    fields.refuse(
+        "model_type", "\"llama\", \"mistral\", \"qwen2\" or \"qwen3\"");
   }
   const auto& classes = fields.get("architectures");
   const auto expected = nlohmann::json::array({row->class_name});
@@ -134,18 +125,50 @@ Architecture read_architecture(ConfigFields& fields) {
   return row->value;
 }
 
+int default_positions(Architecture architecture) {
+  switch (architecture) {
+    case Architecture::llama:
+      return 2048;
+    case Architecture::mistral:
+      return 131072;
+    case Architecture::qwen2:
+    case Architecture::qwen3:
+      return 32768;
+  }
+  fail("config", "unknown architecture");
+}
+
+void read_head_dim(ConfigFields& fields, ModelConfig& config) {
+  const int heads = config.num_attention_heads;
+  int by_default = config.hidden_size / heads;
+  if (config.architecture == Architecture::qwen3) {
+    by_default = 128; // whatever hidden_size is
+  } else if (!fields.has("head_dim") && config.hidden_size % heads != 0) {
+    fields.refuse(
+        "num_attention_heads",
+        fmt::format("a divisor of hidden_size ({})", config.hidden_size));
+  }
+  config.head_dim = fields.size("head_dim", max_size / heads, by_default);
+  if (config.head_dim % 2 != 0) {
+    fields.refuse("head_dim", fmt::format("even ({} is not)", config.head_dim));
+  }
+}
+
 void read_sizes(ConfigFields& fields, ModelConfig& config) {
   config.hidden_size = fields.size("hidden_size", max_size);
   config.num_hidden_layers = fields.size("num_hidden_layers", max_layers);
   config.intermediate_size = fields.size("intermediate_size", max_size);
   config.vocab_size = fields.size("vocab_size", max_size);
   const bool llama = config.architecture == Architecture::llama;
-  config.max_position_embeddings =
-      fields.size("max_position_embeddings", INT32_MAX, llama ? 2048 : 32768);
+  config.max_position_embeddings = fields.size(
+      "max_position_embeddings",
+      INT32_MAX,
+      default_positions(config.architecture));
 
   const int heads = fields.size("num_attention_heads", config.hidden_size);
   config.num_attention_heads = heads;
-  // transformers takes 32 for a Qwen2 that does not say: better to be told.
+  // transformers takes 8 or 32 for the others where they do not say: better to
+  // be told.
   config.num_key_value_heads = fields.size(
       "num_key_value_heads",
       heads,
@@ -155,16 +178,7 @@ void read_sizes(ConfigFields& fields, ModelConfig& config) {
         "num_key_value_heads",
         fmt::format("a divisor of num_attention_heads ({})", heads));
   }
-  if (!fields.has("head_dim") && config.hidden_size % heads != 0) {
-    fields.refuse(
-        "num_attention_heads",
-        fmt::format("a divisor of hidden_size ({})", config.hidden_size));
-  }
-  config.head_dim =
-      fields.size("head_dim", max_size / heads, config.hidden_size / heads);
-  if (config.head_dim % 2 != 0) {
-    fields.refuse("head_dim", fmt::format("even ({} is not)", config.head_dim));
-  }
+  read_head_dim(fields, config);
 }
 
 void read_biases(ConfigFields& fields, ModelConfig& config) {
@@ -175,6 +189,13 @@ void read_biases(ConfigFields& fields, ModelConfig& config) {
   config.qkv_bias = fields.boolean("attention_bias").value_or(false);
   config.o_bias = config.qkv_bias;
   config.mlp_bias = fields.boolean("mlp_bias").value_or(false);
+  // transformers reads neither of a Mistral, and no mlp_bias of a Qwen3.
+  if (config.qkv_bias && config.architecture == Architecture::mistral) {
+    fields.refuse("attention_bias", "false");
+  }
+  if (config.mlp_bias && config.architecture != Architecture::llama) {
+    fields.refuse("mlp_bias", "false");
+  }
 }
 
 RopeScaling read_scaling(ConfigFields& fields, int max_position_embeddings) {
@@ -258,25 +279,12 @@ void read_tokens(ConfigFields& fields, ModelConfig& config) {
   }
 }
 
-void check_fixed(ConfigFields& fields, const ModelConfig& config) {
+void check_fixed(ConfigFields& fields) {
   for (const auto& [name, value] : fixed) {
     const auto& got = fields.get(name);
     if (!got.is_null() && got != nlohmann::json::parse(value)) {
       fields.refuse(name, value);
     }
-  }
-  // Qwen2 writes its window even where use_sliding_window is false; nowhere
-  // else is a window known to be unused.
-  if (fields.integer("sliding_window") &&
-      config.architecture != Architecture::qwen2) {
-    fields.refuse("sliding_window", "null");
-  }
-  const auto& layers = fields.get("layer_types");
-  if (!layers.is_null() &&
-      layers !=
-          nlohmann::json(std::vector<std::string>(
-              std::size_t(config.num_hidden_layers), "full_attention"))) {
-    fields.refuse("layer_types", "\"full_attention\" for every layer");
   }
 }
 
@@ -289,99 +297,21 @@ ModelConfig parse_config(std::string_view json, std::string_view source) {
   config.architecture = read_architecture(fields);
   read_sizes(fields, config);
   read_biases(fields, config);
+  config.qk_norm = config.architecture == Architecture::qwen3;
+  config.windows = read_windows(fields, config);
   read_rope(fields, config, source);
   config.rms_norm_eps = fields.real("rms_norm_eps", 0.0, 1.0, 1e-6);
   config.initializer_range = fields.real("initializer_range", 0.0, 1.0, 0.02);
   config.tie_word_embeddings =
       fields.boolean("tie_word_embeddings").value_or(false);
   read_tokens(fields, config);
-  check_fixed(fields, config);
+  check_fixed(fields);
   fields.check_unread(harmless);
   return config;
 }
 
 ModelConfig read_config(const std::filesystem::path& file) {
   return parse_config(read_file(file, "config"), file.string());
-}
-
-namespace {
-
-// The double that a reader would write: 1e-05, not 9.99999974737875e-06.
-double decimal(float value) {
-  return std::stod(fmt::format("{}", value));
-}
-
-std::string_view dtype_name(mx::Dtype dtype) {
-  if (dtype == mx::float32) {
-    return "float32";
-  }
-  if (dtype == mx::float16) {
-    return "float16";
-  }
-  if (dtype == mx::bfloat16) {
-    return "bfloat16";
-  }
-  fail("config", "expected a floating dtype of 16 or 32 bits");
-}
-
-nlohmann::json scaling_json(const RopeScaling& scaling) {
-  switch (scaling.kind) {
-    case RopeScaling::Kind::none:
-      return nullptr;
-    case RopeScaling::Kind::linear:
-      return {{"rope_type", "linear"}, {"factor", decimal(scaling.factor)}};
-    case RopeScaling::Kind::llama3:
-      return {
-          {"rope_type", "llama3"},
-          {"factor", decimal(scaling.factor)},
-          {"low_freq_factor", decimal(scaling.low_freq_factor)},
-          {"high_freq_factor", decimal(scaling.high_freq_factor)},
-          {"original_max_position_embeddings",
-           scaling.original_max_position_embeddings}};
-  }
-  fail("config", "unknown kind of rope scaling");
-}
-
-} // namespace
-
-std::string config_json(const ModelConfig& config, mx::Dtype dtype) {
-  const auto row = std::ranges::find(
-      architectures, config.architecture, &ArchitectureName::value);
-  nlohmann::ordered_json json = {
-      {"architectures", {row->class_name}},
-      {"model_type", row->model_type},
-      {"hidden_size", config.hidden_size},
-      {"num_hidden_layers", config.num_hidden_layers},
-      {"intermediate_size", config.intermediate_size},
-      {"num_attention_heads", config.num_attention_heads},
-      {"num_key_value_heads", config.num_key_value_heads},
-      {"head_dim", config.head_dim},
-      {"vocab_size", config.vocab_size},
-      {"max_position_embeddings", config.max_position_embeddings},
-      {"hidden_act", "silu"},
-      {"rms_norm_eps", decimal(config.rms_norm_eps)},
-      {"rope_theta", decimal(config.rope_theta)},
-      {"rope_scaling", scaling_json(config.rope_scaling)},
-      {"tie_word_embeddings", config.tie_word_embeddings},
-      {"initializer_range", decimal(config.initializer_range)},
-      {"attention_dropout", 0.0},
-      {"bos_token_id", nullptr},
-      {"eos_token_id", nullptr},
-      {"torch_dtype", dtype_name(dtype)},
-  };
-  if (config.architecture == Architecture::llama) {
-    json["attention_bias"] = config.qkv_bias;
-    json["mlp_bias"] = config.mlp_bias;
-  } else {
-    json["use_sliding_window"] = false;
-  }
-  if (config.bos_token_id) {
-    json["bos_token_id"] = *config.bos_token_id;
-  }
-  if (!config.eos_token_ids.empty()) {
-    json["eos_token_id"] = config.eos_token_ids;
-  }
-  return json.dump(2) + "\n";
 }
 
 } // namespace tessera

@@ -1,4 +1,4 @@
-#include "model/config_fields.h"
+#include "model/config/fields.h"
 
 #include <algorithm>
 
@@ -33,6 +33,10 @@ ConfigFields::ConfigFields(
 bool ConfigFields::has(std::string_view name) const {
   const auto found = object_.find(name);
   return found != object_.end() && !found->is_null();
+}
+
+bool ConfigFields::mentions(std::string_view name) const {
+  return object_.contains(name);
 }
 
 const nlohmann::json& ConfigFields::get(std::string_view name) {

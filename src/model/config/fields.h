@@ -21,6 +21,8 @@ class ConfigFields {
       std::string prefix = "");
 
   bool has(std::string_view name) const;
+  // Stands there, be it as null.
+  bool mentions(std::string_view name) const;
   // null where it is absent.
   const nlohmann::json& get(std::string_view name);
 
