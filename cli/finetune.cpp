@@ -95,6 +95,19 @@ void add_data_options(CLI::App& command, FinetuneOptions& o) {
           o.max_seq_length,
           "Most tokens a document may have")
       ->capture_default_str();
+  add_choice<LongDocuments>(
+      command,
+      "--long",
+      o.long_documents,
+      {{"error", LongDocuments::error},
+       {"split", LongDocuments::split},
+       {"truncate", LongDocuments::truncate}},
+      "What happens to longer documents; default error");
+  command.add_flag(
+      "--pack",
+      o.pack,
+      "Whole documents share rows of --max-seq-length; the same training, "
+      "without padding");
   command
       .add_option("--seed", o.seed, "Of data order, fresh weights and dropout")
       ->check(whole_number())
@@ -193,6 +206,42 @@ void add_loop_options(CLI::App& command, FinetuneOptions& o) {
       ->capture_default_str();
 }
 
+GradCheckpoint checkpoint_of(const std::string& text) {
+  using Kind = GradCheckpoint::Kind;
+  const std::map<std::string, Kind> names{
+      {"off", Kind::off}, {"auto", Kind::automatic}, {"all", Kind::all}};
+  if (const auto named = names.find(text); named != names.end()) {
+    return {named->second, 0};
+  }
+  return {Kind::layers, std::stoi(text)};
+}
+
+void add_memory_options(CLI::App& command, FinetuneOptions& o) {
+  command.option_defaults()->group("Memory");
+  const auto name_or_number = [](const std::string& text) -> std::string {
+    const bool digits = !text.empty() && text.size() < 7 &&
+        text.find_first_not_of("0123456789") == text.npos;
+    return digits || text == "off" || text == "auto" || text == "all"
+        ? ""
+        : "expected off, auto, all or a number of layers; got " + text;
+  };
+  command
+      .add_option_function<std::string>(
+          "--grad-checkpoint",
+          [&o](const std::string& text) {
+            o.grad_checkpoint = checkpoint_of(text);
+          },
+          "Layers computed again in the backward pass: off, auto (as few as "
+          "memory needs; the default), all, or the first N")
+      ->check(name_or_number);
+  command
+      .add_option(
+          "--max-memory",
+          o.max_memory,
+          "What the run may take, such as 12GiB; default: what is free")
+      ->transform(CLI::AsSizeValue(false));
+}
+
 void run(const FinetuneOptions& options) {
   InterruptGuard interrupt;
   TerminalReport report(options, interrupt);
@@ -221,6 +270,7 @@ void add_finetune(CLI::App& program) {
   add_data_options(*command, *options);
   add_schedule_options(*command, *options);
   add_loop_options(*command, *options);
+  add_memory_options(*command, *options);
   command->callback([command, options, config] {
     if (!config->empty()) {
       apply_config_file(*command, *config);

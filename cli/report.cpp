@@ -53,6 +53,14 @@ void TerminalReport::started(const RunPlan& plan) {
       plan.longest_document,
       plan.valid_documents,
       plan.test_documents));
+  if (plan.packing) {
+    print(fmt::format(
+        "packing    {} rows, {:.1f} % filled; padded batches would hold {:.2f} "
+        "times the tokens",
+        plan.packing->rows,
+        100 * plan.packing->fill,
+        plan.packing->fewer_tokens));
+  }
   print(fmt::format(
       "attention  {}: {}", plan.attention.name, plan.attention.reason));
   print(fmt::format(

@@ -25,6 +25,18 @@ struct Document {
 struct Dataset {
   std::filesystem::path file;
   std::vector<Document> documents;
+  // Documents that were longer than max_seq_length, and how many tokens are no
+  // longer predicted because of it.
+  std::size_t long_documents = 0;
+  std::int64_t cut_tokens = 0;
+};
+
+// What happens to a document of more than max_seq_length tokens.
+enum class LongDocuments {
+  error,    // InputError: counts them all, names the longest and the flag
+  split,    // cut in pieces; each begins with the last token of the one before,
+            // so that every token is still predicted once
+  truncate, // the rest is left out
 };
 
 struct DatasetOptions {
@@ -32,14 +44,13 @@ struct DatasetOptions {
   bool mask_prompt = false;
   // The most tokens a document may have; 0 for any number.
   std::int32_t max_seq_length = 0;
+  LongDocuments long_documents = LongDocuments::error;
   // Appended to each document that does not end in it already; absent: none.
   std::optional<std::int32_t> eos_id = std::nullopt;
 };
 
 // Reads one file.
-//   .jsonl  a document a line: {"text"} or {"prompt", "completion"}. One that
-//           has more than max_seq_length tokens is an InputError that counts
-//           them all, names the longest and the flag to use.
+//   .jsonl  a document a line: {"text"} or {"prompt", "completion"}.
 //   .txt    one stream of text, cut into rows of max_seq_length tokens; a row
 //           begins with the last token of the row before, so that each token
 //           is predicted once and none is lost. With max_seq_length 0 it is
@@ -68,20 +79,39 @@ std::filesystem::path find_split(
 std::vector<std::size_t> epoch_order(
     std::size_t count, std::uint64_t seed, std::uint64_t epoch);
 
-// One row of tokens per document, padded on the right with `pad_id` to the
-// longest of the batch. Everything is row-major [rows, columns].
+// What each row of a batch holds: documents, by their index, one behind the
+// other.
+using Rows = std::vector<std::vector<std::size_t>>;
+
+// Packs documents into rows of `capacity` tokens that are read to predict the
+// next (a document of n tokens has n - 1 of these), the longest first, each
+// into the fullest row that still has room for it: best fit, decreasing
+// (Johnson, "Fast Algorithms for Bin Packing" (1974), which needs at most 11/9
+// of the fewest rows). `documents` gives the order among documents of one
+// length. How many rows it makes does not depend on that order. InputError
+// where a document has more than `capacity`.
+Rows pack(
+    const Dataset& data,
+    const std::vector<std::size_t>& documents,
+    std::int32_t capacity);
+
+// Rows of tokens, padded on the right with `pad_id` to the longest. Everything
+// is row-major [rows, columns].
 struct Batch {
   std::int32_t rows = 0;
   std::int32_t columns = 0;
-  std::vector<std::int32_t> inputs;  // token t of a row
+  std::vector<std::int32_t> inputs;  // token t of a document
   std::vector<std::int32_t> targets; // token t + 1
   std::vector<float> weights; // 1 where the target counts in the loss, else 0
   std::int64_t target_count = 0; // how many weights are 1
+  std::int64_t token_count = 0;  // inputs that are not padding
+  // Where a row holds several documents, else empty: which document a token is
+  // of (0, 1, ... in each row; padding is another) and its place in it.
+  std::vector<std::int32_t> segments;
+  std::vector<std::int32_t> positions;
 };
 
 Batch make_batch(
-    const Dataset& data,
-    std::span<const std::size_t> documents,
-    std::int32_t pad_id = 0);
+    const Dataset& data, const Rows& rows, std::int32_t pad_id = 0);
 
 } // namespace tessera

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/dataset.h"
 #include "tessera/lora.h"
 #include "tessera/model.h"
 
@@ -25,6 +26,21 @@ struct LearningRateSchedule {
   double final_rate = 0.0;
 
   bool operator==(const LearningRateSchedule&) const = default;
+};
+
+// Which layers keep only their input for the backward pass and are computed
+// again there: less memory, the same bits, up to a third more time.
+struct GradCheckpoint {
+  enum class Kind {
+    off,
+    automatic, // as few layers as keep the run under 80 % of its memory
+    all,
+    layers, // the first `layers`
+  };
+  Kind kind = Kind::automatic;
+  int layers = 0;
+
+  bool operator==(const GradCheckpoint&) const = default;
 };
 
 // A run of training. Names and defaults are mlx_lm.lora's where it has them.
@@ -68,8 +84,16 @@ struct FinetuneOptions {
   // Each update averages the gradient over this many batches, by token.
   int grad_accumulation_steps = 1;
   int max_seq_length = 2048;
+  LongDocuments long_documents = LongDocuments::error;
+  // Whole documents share rows of max_seq_length tokens. Attention, positions
+  // and loss keep them apart: it is the same training, without padding.
+  bool pack = false;
   bool mask_prompt = false;
   std::uint64_t seed = 0;
+
+  GradCheckpoint grad_checkpoint;
+  // Bytes that the run may take; 0: what the machine has free.
+  std::int64_t max_memory = 0;
 
   OptimizerKind optimizer = OptimizerKind::adamw;
   double learning_rate = 1e-5;
@@ -98,6 +122,15 @@ struct FinetuneOptions {
   bool force = false;
 };
 
+// What packing does to an epoch of the training split.
+struct PackingReport {
+  std::size_t rows = 0;
+  double fill = 0.0; // tokens of documents among those of the rows, 0 to 1
+  // Tokens that padded batches of the same rows would hold, by those that
+  // packed ones do.
+  double fewer_tokens = 1.0;
+};
+
 // What is known before the first step.
 struct RunPlan {
   ModelConfig model;
@@ -108,7 +141,8 @@ struct RunPlan {
   std::size_t test_documents = 0;
   std::int64_t train_tokens = 0;     // of one epoch
   std::int64_t longest_document = 0; // tokens
-  int steps = 0;                     // updates in all
+  std::optional<PackingReport> packing;
+  int steps = 0;      // updates in all
   int first_step = 0; // updates done before: those of the checkpoint
   double epochs = 0.0;
   Choice attention;

@@ -6,6 +6,7 @@
 
 #include "tessera/error.h"
 #include "text/json.h"
+#include "text/long_documents.h"
 
 namespace tessera {
 
@@ -173,33 +174,6 @@ std::vector<Document> read_txt(
   return rows;
 }
 
-void check_lengths(const Dataset& data, std::int32_t limit) {
-  auto length = [](const Document& d) {
-    return d.tokens.size();
-  };
-  auto is_long = [&](const Document& d) {
-    return limit > 0 && length(d) > static_cast<std::size_t>(limit);
-  };
-  const auto& documents = data.documents;
-  auto count = std::count_if(documents.begin(), documents.end(), is_long);
-  if (count > 0) {
-    const auto& longest = *std::max_element(
-        documents.begin(), documents.end(), [&](const auto& a, const auto& b) {
-          return length(a) < length(b);
-        });
-    reject(
-        "dataset",
-        "expected at most {} tokens a document; got {} of {} documents with "
-        "more, the longest of {} ({}:{}); raise --max-seq-length or split them",
-        limit,
-        count,
-        documents.size(),
-        length(longest),
-        data.file.string(),
-        longest.line);
-  }
-}
-
 } // namespace
 
 Dataset read_dataset(
@@ -225,8 +199,8 @@ Dataset read_dataset(
         "expected at least one document; got none ({})",
         file.string());
   }
-  check_lengths(data, options.max_seq_length);
-  return data;
+  return text::fit_documents(
+      std::move(data), options.max_seq_length, options.long_documents);
 }
 
 std::filesystem::path find_split(
@@ -282,43 +256,6 @@ std::vector<std::size_t> epoch_order(
     std::swap(order[i - 1], order[below(i)]);
   }
   return order;
-}
-
-Batch make_batch(
-    const Dataset& data,
-    std::span<const std::size_t> documents,
-    std::int32_t pad_id) {
-  std::size_t columns = 0;
-  for (auto index : documents) {
-    if (index >= data.documents.size()) {
-      reject(
-          "make_batch",
-          "expected documents below {}; got {}",
-          data.documents.size(),
-          index);
-    }
-    auto length = data.documents[index].tokens.size();
-    columns = std::max(columns, length > 0 ? length - 1 : 0);
-  }
-  Batch batch;
-  batch.rows = static_cast<std::int32_t>(documents.size());
-  batch.columns = static_cast<std::int32_t>(columns);
-  auto cells = documents.size() * columns;
-  batch.inputs.assign(cells, pad_id);
-  batch.targets.assign(cells, pad_id);
-  batch.weights.assign(cells, 0.0f);
-  for (std::size_t row = 0; row < documents.size(); ++row) {
-    const auto& document = data.documents[documents[row]];
-    for (std::size_t t = 0; t + 1 < document.tokens.size(); ++t) {
-      auto cell = row * columns + t;
-      bool counts = t + 1 >= static_cast<std::size_t>(document.prompt_length);
-      batch.inputs[cell] = document.tokens[t];
-      batch.targets[cell] = document.tokens[t + 1];
-      batch.weights[cell] = counts ? 1.0f : 0.0f;
-      batch.target_count += counts;
-    }
-  }
-  return batch;
 }
 
 } // namespace tessera

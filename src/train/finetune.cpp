@@ -77,15 +77,6 @@ Interval interval_of(const nlohmann::json& json) {
       json.at("attention_flops")};
 }
 
-std::int64_t tokens_in(
-    const Dataset& data, const std::vector<std::size_t>& documents) {
-  std::int64_t tokens = 0;
-  for (std::size_t i : documents) {
-    tokens += static_cast<std::int64_t>(data.documents[i].tokens.size()) - 1;
-  }
-  return tokens;
-}
-
 AdamConfig adam_of(const FinetuneOptions& options) {
   bool decays = options.optimizer == OptimizerKind::adamw;
   return {
@@ -106,7 +97,7 @@ class Loop {
         observer_(observer),
         order_(
             options_.train ? run.train : run.test,
-            options_.batch_size,
+            batch_shape(options_),
             options_.seed),
         interval_(interval_of(run.interval)) {}
 
@@ -151,9 +142,8 @@ Portion Loop::portion() {
   auto count = static_cast<std::uint64_t>(options_.grad_accumulation_steps);
   std::uint64_t first = static_cast<std::uint64_t>(run_.state.updates) * count;
   for (std::uint64_t k = first; k < first + count; ++k) {
-    const auto& documents = order_.batch(k);
-    portion.batches.push_back(make_batch(run_.train, documents));
-    portion.tokens += tokens_in(run_.train, documents);
+    portion.batches.push_back(make_batch(run_.train, order_.batch(k)));
+    portion.tokens += portion.batches.back().token_count;
     portion.targets += portion.batches.back().target_count;
   }
   return portion;
@@ -256,7 +246,7 @@ EvalReport Loop::evaluate(
   EvalReport report = train::evaluate(
       run_.network,
       run_.state.parameters,
-      {data, options_.batch_size, max_batches, [&](int done, int all) {
+      {data, batch_shape(options_), max_batches, [&](int done, int all) {
          observer_.evaluating(done, all);
        }});
   report.split = std::move(split);

@@ -41,6 +41,32 @@ std::string_view name_of(LearningRateSchedule::Kind kind) {
   fail("options", "expected a known schedule");
 }
 
+std::string_view name_of(LongDocuments how) {
+  switch (how) {
+    case LongDocuments::error:
+      return "error";
+    case LongDocuments::split:
+      return "split";
+    case LongDocuments::truncate:
+      return "truncate";
+  }
+  fail("options", "expected a known treatment of long documents");
+}
+
+std::string text_of(const GradCheckpoint& checkpoint) {
+  switch (checkpoint.kind) {
+    case GradCheckpoint::Kind::off:
+      return "off";
+    case GradCheckpoint::Kind::automatic:
+      return "auto";
+    case GradCheckpoint::Kind::all:
+      return "all";
+    case GradCheckpoint::Kind::layers:
+      return fmt::format("{}", checkpoint.layers);
+  }
+  fail("options", "expected a known kind of checkpointing");
+}
+
 template <typename T>
 void at_least(std::string_view name, T value, T least) {
   if (!(value >= least) || !std::isfinite(double(value))) {
@@ -92,6 +118,10 @@ std::string_view name_of(mx::Dtype dtype) {
                               : "";
 }
 
+BatchShape batch_shape(const FinetuneOptions& options) {
+  return {options.batch_size, options.pack ? options.max_seq_length : 0};
+}
+
 void check_options(const FinetuneOptions& options) {
   check_sources(options);
   at_least("iters", options.iters, 1);
@@ -105,6 +135,8 @@ void check_options(const FinetuneOptions& options) {
         options.grad_accumulation_steps);
   }
   at_least("max_seq_length", options.max_seq_length, 2);
+  at_least("grad_checkpoint", options.grad_checkpoint.layers, 0);
+  at_least("max_memory", options.max_memory, std::int64_t{0});
   at_least("learning_rate", options.learning_rate, 0.0);
   at_least("lr_schedule.warmup", options.lr_schedule.warmup, 0);
   at_least("lr_schedule.final_rate", options.lr_schedule.final_rate, 0.0);
@@ -133,6 +165,8 @@ nlohmann::json decisive(const FinetuneOptions& options) {
       {"batch_size", options.batch_size},
       {"grad_accumulation_steps", options.grad_accumulation_steps},
       {"max_seq_length", options.max_seq_length},
+      {"long", name_of(options.long_documents)},
+      {"pack", options.pack},
       {"mask_prompt", options.mask_prompt},
       {"seed", options.seed},
       {"optimizer", name_of(options.optimizer)},
@@ -174,6 +208,8 @@ nlohmann::json to_json(const FinetuneOptions& options) {
        {"resume_adapter_file", options.resume_adapter_file.string()},
        {"use_flash_attention", name_of(options.use_flash_attention)},
        {"profile_attention", options.profile_attention},
+       {"grad_checkpoint", text_of(options.grad_checkpoint)},
+       {"max_memory", options.max_memory},
        {"test", options.test},
        {"iters", options.iters},
        {"steps_per_report", options.steps_per_report},

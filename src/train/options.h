@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tessera/finetune.h"
+#include "train/order.h"
 
 namespace tessera::train {
 
@@ -16,6 +17,8 @@ nlohmann::json to_json(const FinetuneOptions& options);
 // Those on which the bits of a run depend, whatever the files hold: a resumed
 // run must have the same.
 nlohmann::json decisive(const FinetuneOptions& options);
+
+BatchShape batch_shape(const FinetuneOptions& options);
 
 std::string_view name_of(mx::Dtype dtype);
 

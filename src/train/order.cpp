@@ -25,47 +25,66 @@ std::uint64_t derive_seed(std::uint64_t seed, std::uint64_t k) {
   return mix(mix(seed + gamma) + (k + 1) * gamma);
 }
 
-BatchOrder::BatchOrder(const Dataset& data, int batch_size, std::uint64_t seed)
-    : batch_size_(static_cast<std::size_t>(batch_size)), seed_(seed) {
-  if (data.documents.empty() || batch_size < 1) {
+BatchOrder::BatchOrder(
+    const Dataset& data, const BatchShape& shape, std::uint64_t seed)
+    : data_(data), shape_(shape), seed_(seed) {
+  if (data.documents.empty() || shape.rows < 1) {
     fail("order", "expected documents and a batch size; got none");
-  }
-  for (const Document& document : data.documents) {
-    lengths_.push_back(document.tokens.size());
   }
   fill(0);
 }
 
 std::size_t BatchOrder::batches_per_epoch() const {
-  return (lengths_.size() + batch_size_ - 1) / batch_size_;
+  return batches_.size();
 }
 
-const std::vector<std::size_t>& BatchOrder::batch(std::uint64_t k) {
-  std::uint64_t epoch = k / batches_per_epoch();
+const Rows& BatchOrder::batch(std::uint64_t k) {
+  const std::uint64_t epoch = k / batches_per_epoch();
   if (epoch != epoch_) {
     fill(epoch);
   }
   return batches_[k % batches_per_epoch()];
 }
 
-void BatchOrder::fill(std::uint64_t epoch) {
-  auto documents = epoch_order(lengths_.size(), seed_, epoch);
-  std::size_t window = batch_size_ * window_batches;
-  for (std::size_t begin = 0; begin < documents.size(); begin += window) {
-    auto first = documents.begin() + static_cast<std::ptrdiff_t>(begin);
-    auto last = documents.begin() +
-        static_cast<std::ptrdiff_t>(std::min(begin + window, documents.size()));
+// A document a row, those of like length near each other.
+Rows BatchOrder::rows_of(const std::vector<std::size_t>& documents) const {
+  auto sorted = documents;
+  const auto window = static_cast<std::size_t>(shape_.rows) * window_batches;
+  for (std::size_t begin = 0; begin < sorted.size(); begin += window) {
+    const auto first = sorted.begin() + static_cast<std::ptrdiff_t>(begin);
+    const auto last = sorted.begin() +
+        static_cast<std::ptrdiff_t>(std::min(begin + window, sorted.size()));
     std::stable_sort(first, last, [this](std::size_t a, std::size_t b) {
-      return lengths_[a] < lengths_[b];
+      return data_.documents[a].tokens.size() <
+          data_.documents[b].tokens.size();
     });
   }
-  std::vector<std::vector<std::size_t>> batches(batches_per_epoch());
-  for (std::size_t i = 0; i < documents.size(); ++i) {
-    batches[i / batch_size_].push_back(documents[i]);
+  Rows rows;
+  for (const std::size_t document : sorted) {
+    rows.push_back({document});
+  }
+  return rows;
+}
+
+void BatchOrder::fill(std::uint64_t epoch) {
+  const auto documents = epoch_order(data_.documents.size(), seed_, epoch);
+  const auto shuffle = derive_seed(seed_, batch_shuffle);
+  Rows rows;
+  if (shape_.packed_columns > 0) {
+    const Rows packed = pack(data_, documents, shape_.packed_columns);
+    for (const std::size_t i : epoch_order(packed.size(), shuffle, epoch)) {
+      rows.push_back(packed[i]);
+    }
+  } else {
+    rows = rows_of(documents);
+  }
+  const auto size = static_cast<std::size_t>(shape_.rows);
+  std::vector<Rows> batches((rows.size() + size - 1) / size);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    batches[i / size].push_back(std::move(rows[i]));
   }
   batches_.clear();
-  for (std::size_t i :
-       epoch_order(batches.size(), derive_seed(seed_, batch_shuffle), epoch)) {
+  for (const std::size_t i : epoch_order(batches.size(), shuffle, epoch)) {
     batches_.push_back(std::move(batches[i]));
   }
   epoch_ = epoch;

@@ -7,28 +7,35 @@
 
 namespace tessera::train {
 
-// Which documents make the k-th batch of a run: a pure function of the
-// documents' lengths, the batch size, the seed and k.
+struct BatchShape {
+  int rows = 1;
+  // Documents share rows of so many tokens; 0: a document a row.
+  std::int32_t packed_columns = 0;
+};
+
+// Which documents make the rows of the k-th batch of a run: a pure function of
+// the documents' lengths, the shape, the seed and k.
 //
 // Each epoch takes every document once. Documents are shuffled, sorted by
 // length within windows of 50 batches, so that the rows of a batch need little
-// padding, and the batches shuffled again. Only the epoch's smallest remainder
-// makes a short batch.
+// padding, and the batches shuffled again; where rows are packed, they are
+// shuffled instead. Only the epoch's smallest remainder makes a short batch.
 class BatchOrder {
  public:
-  BatchOrder(const Dataset& data, int batch_size, std::uint64_t seed);
+  BatchOrder(const Dataset& data, const BatchShape& shape, std::uint64_t seed);
 
   std::size_t batches_per_epoch() const;
-  const std::vector<std::size_t>& batch(std::uint64_t k);
+  const Rows& batch(std::uint64_t k);
 
  private:
   void fill(std::uint64_t epoch);
+  Rows rows_of(const std::vector<std::size_t>& documents) const;
 
-  std::vector<std::size_t> lengths_;
-  std::size_t batch_size_;
+  const Dataset& data_;
+  BatchShape shape_;
   std::uint64_t seed_;
   std::uint64_t epoch_ = 0;
-  std::vector<std::vector<std::size_t>> batches_; // of epoch_
+  std::vector<Rows> batches_; // of epoch_
 };
 
 // An independent seed for use number `k` of `seed` (splitmix64, Steele, Lea and

@@ -78,7 +78,8 @@ Dataset read_split(
   if (file.empty()) {
     return {};
   }
-  DatasetOptions reading{options.mask_prompt, options.max_seq_length, {}};
+  DatasetOptions reading{
+      options.mask_prompt, options.max_seq_length, options.long_documents, {}};
   const ModelConfig& config = run.network.config;
   if (!config.eos_token_ids.empty()) {
     reading.eos_id = config.eos_token_ids.front();
@@ -99,6 +100,16 @@ Dataset read_split(
         "{} documents of {} have no token to learn and are left out",
         empty,
         file.string()));
+  }
+  if (data.long_documents > 0) {
+    run.plan.notes.push_back(fmt::format(
+        "{} documents of {} have more than {} tokens: {}",
+        data.long_documents,
+        file.string(),
+        options.max_seq_length,
+        options.long_documents == LongDocuments::split
+            ? "split, each token still predicted once"
+            : fmt::format("{} tokens left out", data.cut_tokens)));
   }
   for (const Document& document : data.documents) {
     for (std::int32_t id : document.tokens) {
@@ -185,9 +196,43 @@ Choice attention_of(const Run& run, std::int64_t tokens) {
   AttentionOptions attention = run.network.forward.attention;
   attention.causal = true;
   attention.window = config.window(config.num_hidden_layers - 1, length);
+  if (run.options.pack) {
+    const auto ids = mx::zeros({run.options.batch_size, length}, mx::int32);
+    attention.segments = Segments{ids, ids};
+  }
   mx::array K = operand(config.num_key_value_heads);
   return explain_attention(
       operand(config.num_attention_heads), K, K, attention);
+}
+
+// Tokens of an epoch's batches, padding among them.
+std::int64_t cells_of(
+    const Dataset& data, const BatchShape& shape, std::uint64_t seed) {
+  BatchOrder order(data, shape, seed);
+  std::int64_t cells = 0;
+  for (std::uint64_t k = 0; k < order.batches_per_epoch(); ++k) {
+    const Batch batch = make_batch(data, order.batch(k));
+    cells += static_cast<std::int64_t>(batch.inputs.size());
+  }
+  return cells;
+}
+
+PackingReport packing_of(const Dataset& data, const FinetuneOptions& options) {
+  BatchOrder order(data, batch_shape(options), options.seed);
+  PackingReport report;
+  std::int64_t tokens = 0;
+  for (std::uint64_t k = 0; k < order.batches_per_epoch(); ++k) {
+    report.rows += order.batch(k).size();
+    tokens += make_batch(data, order.batch(k)).token_count;
+  }
+  report.fill = static_cast<double>(tokens) /
+      (static_cast<double>(report.rows) * options.max_seq_length);
+  BatchShape padded = batch_shape(options);
+  padded.packed_columns = 0;
+  report.fewer_tokens =
+      static_cast<double>(cells_of(data, padded, options.seed)) /
+      static_cast<double>(cells_of(data, batch_shape(options), options.seed));
+  return report;
 }
 
 std::int64_t size_of(const Parameters& parameters) {
@@ -212,10 +257,14 @@ void plan_run(Run& run) {
   }
   const Dataset& main = options.train ? run.train : run.test;
   plan.longest_document = longest(main);
-  plan.attention = attention_of(run, plan.longest_document);
+  plan.attention = attention_of(
+      run, options.pack ? options.max_seq_length : plan.longest_document);
   plan.dtype = name_of(run.network.dtype);
   if (options.train) {
-    BatchOrder order(run.train, options.batch_size, options.seed);
+    BatchOrder order(run.train, batch_shape(options), options.seed);
+    if (options.pack) {
+      plan.packing = packing_of(run.train, options);
+    }
     double updates_per_epoch =
         double(order.batches_per_epoch()) / options.grad_accumulation_steps;
     if (options.epochs) {

@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "ops/cross_entropy.h"
-#include "train/order.h"
 
 namespace tessera::train {
 
@@ -33,6 +32,12 @@ mx::array summed_loss(
   Parameters parameters = merged(network, trained);
   ForwardOptions forward = network.forward;
   forward.dropout_seed = options.dropout_seed;
+  if (!batch.segments.empty()) {
+    const mx::Shape shape{batch.rows, batch.columns};
+    const mx::array ids = tokens_of(batch.segments, shape);
+    forward.attention.segments = Segments{ids, ids};
+    forward.positions = tokens_of(batch.positions, shape);
+  }
   mx::array hidden = hidden_states(
       network.config,
       parameters,
@@ -140,7 +145,7 @@ EvalReport evaluate(
     const Network& network,
     const Parameters& trained,
     const Evaluation& evaluation) {
-  BatchOrder order(evaluation.data, evaluation.batch_size, 0);
+  BatchOrder order(evaluation.data, evaluation.shape, 0);
   int batches = static_cast<int>(order.batches_per_epoch());
   if (evaluation.max_batches >= 0) {
     batches = std::min(batches, evaluation.max_batches);

@@ -7,6 +7,7 @@
 #include "tessera/dataset.h"
 #include "tessera/finetune.h"
 #include "train/math/optimizer.h"
+#include "train/order.h"
 
 namespace tessera::train {
 
@@ -71,7 +72,7 @@ Updated update(
 
 struct Evaluation {
   const Dataset& data;
-  int batch_size = 1;
+  BatchShape shape;
   int max_batches = -1; // -1: all
   // Told how many batches of how many are done.
   std::function<void(int, int)> progress = [](int, int) {

@@ -128,6 +128,32 @@ TEST_F(DatasetTest, LongDocumentsAreCountedAndNamed) {
   expect_error("a.jsonl", text, "2 or more");
 }
 
+// Split: every token but the first is predicted once, from the same tokens of
+// its piece; the prompt stays context. Truncated: what is left out is counted.
+TEST_F(DatasetTest, LongDocumentsAreSplitOrTruncatedWhenAsked) {
+  // 0 4 2 4 2 4 2 4 2 6, of which 0 4 2 4 2 is the prompt
+  const std::string text =
+      "{\"prompt\": \"b b\", \"completion\": \" b b\"}\n"
+      "{\"prompt\": \"b\", \"completion\": \"\"}\n";
+  options.mask_prompt = true;
+  options.max_seq_length = 4;
+  options.long_documents = LongDocuments::split;
+  auto data = read("a.jsonl", text);
+  std::vector<Document> pieces = {
+      {{0, 4, 2, 4}, 4, 1}, {{4, 2, 4, 2}, 2, 1}, {{2, 4, 2, 6}, 0, 1}};
+  data.documents.resize(3);
+  EXPECT_EQ(data.documents, pieces);
+  EXPECT_EQ(data.long_documents, 1u);
+  EXPECT_EQ(data.cut_tokens, 0);
+
+  options.long_documents = LongDocuments::truncate;
+  data = read("a.jsonl", text);
+  EXPECT_EQ(data.documents.size(), 2u);
+  EXPECT_EQ(data.documents[0], pieces[0]);
+  EXPECT_EQ(data.long_documents, 1u);
+  EXPECT_EQ(data.cut_tokens, 6);
+}
+
 TEST_F(DatasetTest, DocumentsWithoutATokenToPredictAreKept) {
   options.eos_id = std::nullopt;
   auto short_ones = read("a.jsonl", "{\"text\": \"\"}\n{\"text\": \"ab\"}");
@@ -135,9 +161,8 @@ TEST_F(DatasetTest, DocumentsWithoutATokenToPredictAreKept) {
   EXPECT_EQ(short_ones.documents, expected);
   options.mask_prompt = true;
   auto masked = read("a.jsonl", R"({"prompt": "a b", "completion": ""})");
-  std::vector<std::size_t> first = {0};
-  EXPECT_EQ(make_batch(masked, first).target_count, 0);
-  auto batch = make_batch(short_ones, first);
+  EXPECT_EQ(make_batch(masked, {{0}}).target_count, 0);
+  auto batch = make_batch(short_ones, {{0}});
   EXPECT_EQ(batch.columns, 0);
   EXPECT_EQ(batch.target_count, 0);
 }
@@ -218,8 +243,7 @@ TEST(EpochOrder, EveryPlaceIsAsLikely) {
 
 TEST(MakeBatch, ShiftsPadsAndWeighs) {
   Dataset data{"x.jsonl", {{{1, 2, 3, 4}, 2, 1}, {{5, 6}, 0, 2}, {{7}, 0, 3}}};
-  std::vector<std::size_t> order = {1, 0, 2};
-  auto batch = make_batch(data, order, 9);
+  auto batch = make_batch(data, {{1}, {0}, {2}}, 9);
   EXPECT_EQ(batch.rows, 3);
   EXPECT_EQ(batch.columns, 3);
   using Ids = std::vector<std::int32_t>;
@@ -227,8 +251,72 @@ TEST(MakeBatch, ShiftsPadsAndWeighs) {
   EXPECT_EQ(batch.targets, (Ids{6, 9, 9, 2, 3, 4, 9, 9, 9}));
   EXPECT_EQ(batch.weights, (std::vector<float>{1, 0, 0, 0, 1, 1, 0, 0, 0}));
   EXPECT_EQ(batch.target_count, 3);
-  order = {3};
-  EXPECT_THROW(make_batch(data, order), InputError);
+  EXPECT_EQ(batch.token_count, 4);
+  EXPECT_TRUE(batch.segments.empty());
+  EXPECT_TRUE(batch.positions.empty());
+  EXPECT_THROW(make_batch(data, {{3}}), InputError);
+}
+
+// Documents side by side: none predicts the first token of the next, positions
+// begin anew, and padding is of no document.
+TEST(MakeBatch, PutsDocumentsSideBySide) {
+  Dataset data{"x.jsonl", {{{1, 2, 3, 4}, 2, 1}, {{5, 6}, 0, 2}, {{7}, 0, 3}}};
+  const auto batch = make_batch(data, {{1, 0}, {2, 1}}, 9);
+  EXPECT_EQ(batch.rows, 2);
+  EXPECT_EQ(batch.columns, 4);
+  using Ids = std::vector<std::int32_t>;
+  EXPECT_EQ(batch.inputs, (Ids{5, 1, 2, 3, 5, 9, 9, 9}));
+  EXPECT_EQ(batch.targets, (Ids{6, 2, 3, 4, 6, 9, 9, 9}));
+  EXPECT_EQ(batch.weights, (std::vector<float>{1, 0, 1, 1, 1, 0, 0, 0}));
+  EXPECT_EQ(batch.segments, (Ids{0, 1, 1, 1, 1, 2, 2, 2}));
+  EXPECT_EQ(batch.positions, (Ids{0, 0, 1, 2, 0, 0, 1, 2}));
+  EXPECT_EQ(batch.target_count, 4);
+  EXPECT_EQ(batch.token_count, 5);
+}
+
+Dataset documents_of(const std::vector<std::size_t>& lengths) {
+  Dataset data;
+  for (const auto length : lengths) {
+    data.documents.push_back({TokenIds(length, 1), 0, 1});
+  }
+  return data;
+}
+
+TEST(Pack, FillsRowsWithoutCutting) {
+  std::vector<std::size_t> lengths;
+  for (std::size_t i = 0; i < 2000; ++i) {
+    lengths.push_back(2 + i * i % 191);
+  }
+  const auto data = documents_of(lengths);
+  std::size_t rows_before = 0;
+  for (std::uint64_t epoch : {0, 1}) {
+    const auto rows = pack(data, epoch_order(2000, 5, epoch), 256);
+    std::vector<int> seen(2000);
+    std::size_t tokens = 0;
+    for (const auto& row : rows) {
+      std::size_t cells = 0;
+      for (const auto document : row) {
+        cells += lengths[document] - 1;
+        ++seen[document];
+      }
+      EXPECT_LE(cells, 256u);
+      tokens += cells;
+    }
+    EXPECT_EQ(seen, std::vector<int>(2000, 1));
+    EXPECT_GT(double(tokens), 0.99 * 256 * double(rows.size()));
+    EXPECT_TRUE(epoch == 0 || rows.size() == rows_before);
+    rows_before = rows.size();
+  }
+}
+
+// 4 4 3 3 2 in rows of 8: best fit, decreasing, needs two; next fit three.
+TEST(Pack, TakesTheFullestRowThatHasRoom) {
+  const auto data = documents_of({3, 4, 5, 4, 5});
+  EXPECT_EQ(pack(data, {0, 1, 2, 3, 4}, 8), (Rows{{2, 4}, {1, 3, 0}}));
+}
+
+TEST(Pack, RefusesWhatFitsNoRow) {
+  EXPECT_THROW(pack(documents_of({10}), {0}, 8), InputError);
 }
 
 } // namespace tessera::tests

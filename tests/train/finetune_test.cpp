@@ -304,12 +304,12 @@ TEST_F(Finetune, AccumulationEqualsTheLargeBatch) {
     }
     data.documents.push_back({ids, n / 4, 1});
   }
-  auto batch = [&](std::vector<std::size_t> documents) {
-    return make_batch(data, documents);
+  auto batch = [&](const Rows& rows) {
+    return make_batch(data, rows);
   };
-  auto large = loss_and_gradient(network, trained, {batch({0, 1, 2})}, 0);
+  auto large = loss_and_gradient(network, trained, {batch({{0}, {1}, {2}})}, 0);
   auto small = loss_and_gradient(
-      network, trained, {batch({0}), batch({1}), batch({2})}, 0);
+      network, trained, {batch({{0}}), batch({{1}}), batch({{2}})}, 0);
   EXPECT_NEAR(large.loss.item<float>(), small.loss.item<float>(), 2e-6);
   for (const auto& [name, want] : large.gradient) {
     float size = mx::max(mx::abs(want)).item<float>();
@@ -318,6 +318,94 @@ TEST_F(Finetune, AccumulationEqualsTheLargeBatch) {
     EXPECT_GT(size, 0) << name;
     EXPECT_LT(error, 1e-5f * size) << name;
   }
+}
+
+// A network with an adapter that does something, and documents with prompts.
+struct Fixture {
+  Network network;
+  Parameters trained;
+  Dataset data;
+
+  explicit Fixture(const fs::path& base) {
+    network.config = read_config(base / "config.json");
+    network.frozen = load_parameters(base, network.config, mx::float32);
+    network.forward.lora_scale = 2;
+    trained = init_lora(network.config, {}, 1);
+    for (auto& [name, array] : trained) {
+      array = array + mx::array(0.01f);
+    }
+    for (int n : {5, 17, 9, 2, 30, 11}) {
+      TokenIds ids;
+      for (int i = 0; i < n; ++i) {
+        ids.push_back((i * 37 + n) % 256);
+      }
+      data.documents.push_back({ids, n / 4, 1});
+    }
+  }
+
+  LossAndGradient at(const std::vector<Rows>& batches) const {
+    std::vector<Batch> made;
+    for (const Rows& rows : batches) {
+      made.push_back(make_batch(data, rows));
+    }
+    return loss_and_gradient(network, trained, made, 0);
+  }
+};
+
+void expect_same(
+    const LossAndGradient& got, const LossAndGradient& want, float rounding) {
+  auto value = [](mx::array x) {
+    return x.item<float>();
+  };
+  EXPECT_NEAR(value(got.loss), value(want.loss), 2e-6);
+  for (const auto& [name, gradient] : want.gradient) {
+    const float size = value(mx::max(mx::abs(gradient)));
+    const float error =
+        value(mx::max(mx::abs(gradient - got.gradient.at(name))));
+    EXPECT_GT(size, 0) << name;
+    EXPECT_LE(error, rounding * size) << name;
+  }
+}
+
+// Packed rows, in one batch and accumulated, beside a document a row.
+TEST_F(Finetune, PackingIsTheSameTraining) {
+  const Fixture f(folder_ / "base");
+  const auto padded = f.at({{{0}, {1}, {2}, {3}, {4}, {5}}});
+  const auto rows = pack(f.data, {0, 1, 2, 3, 4, 5}, 32);
+  EXPECT_EQ(rows.size(), 3u);
+  expect_same(f.at({rows}), padded, 1e-5f);
+  expect_same(f.at({{rows[0]}, {rows[1], rows[2]}}), padded, 1e-5f);
+}
+
+TEST_F(Finetune, RecomputedLayersGiveTheSameBits) {
+  Fixture f(folder_ / "base");
+  f.network.forward.lora_dropout = 0.3f;
+  const std::vector<Rows> batches{{{0, 1}, {2, 3}}, {{4}, {5}}};
+  const auto kept = f.at(batches);
+  for (int layers : {1, 2}) {
+    f.network.forward.recomputed_layers = layers;
+    expect_same(f.at(batches), kept, 0.0f);
+  }
+}
+
+TEST_F(Finetune, PackedRunSaysWhatItGains) {
+  auto o = options();
+  o.pack = true;
+  o.batch_size = 2;
+  o.iters = 3;
+  Recorder recorder;
+  finetune(o, recorder);
+  ASSERT_TRUE(recorder.plan.packing);
+  EXPECT_GT(recorder.plan.packing->fill, 0.9);
+  EXPECT_LE(recorder.plan.packing->fill, 1.0);
+  EXPECT_GT(recorder.plan.packing->fewer_tokens, 1.0);
+  // An evaluation of all documents is the same with and without packing.
+  o.adapter_path = folder_ / "padded";
+  o.pack = false;
+  Recorder padded;
+  finetune(o, padded);
+  EXPECT_EQ(recorder.evals[0].target_tokens, padded.evals[0].target_tokens);
+  EXPECT_NEAR(recorder.evals[0].loss, padded.evals[0].loss, 1e-5);
 }
 
 // Logits in pieces change neither loss nor gradient, tied heads among them.
@@ -331,8 +419,7 @@ TEST_F(Finetune, LogitsInPiecesAreTheSame) {
     Dataset data;
     data.documents.push_back({{1, 5, 2, 9, 30, 7, 8, 9}, 2, 1});
     data.documents.push_back({{3, 250, 17}, 0, 1});
-    std::vector<std::size_t> both{0, 1};
-    std::vector<Batch> batches{make_batch(data, both)};
+    std::vector<Batch> batches{make_batch(data, {{0}, {1}})};
     auto whole = loss_and_gradient(network, trained, batches, 0);
     network.loss_bytes = 3 * 256 * 4 + 1;
     auto pieces = loss_and_gradient(network, trained, batches, 0);
@@ -354,8 +441,7 @@ TEST_F(Finetune, GradientIsThatOfTheLoss) {
       load_parameters(folder_ / "base", network.config, mx::float32);
   Dataset data;
   data.documents.push_back({{1, 5, 2, 9, 30, 7}, 2, 1});
-  std::vector<std::size_t> first{0};
-  std::vector<Batch> batches{make_batch(data, first)};
+  std::vector<Batch> batches{make_batch(data, {{0}})};
   auto at = loss_and_gradient(network, trained, batches, 0);
   const std::string name = "model.layers.1.mlp.down_proj.weight";
   auto direction =

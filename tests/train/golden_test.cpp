@@ -37,9 +37,9 @@ class Golden : public testing::TestWithParam<const char*> {
 
   static Batch batch_of(const nlohmann::json& rows) {
     Dataset data;
-    std::vector<std::size_t> order;
+    Rows order;
     for (const auto& row : rows) {
-      order.push_back(data.documents.size());
+      order.push_back({data.documents.size()});
       data.documents.push_back({row.get<TokenIds>(), 0, 1});
     }
     return make_batch(data, order);

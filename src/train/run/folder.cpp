@@ -74,6 +74,11 @@ nlohmann::json description(const Run& run) {
         {"train_tokens", plan.train_tokens},
         {"longest_document", plan.longest_document},
         {"epochs", plan.epochs}}},
+      {"packing",
+       plan.packing ? nlohmann::json{{"rows", plan.packing->rows},
+                                     {"fill", plan.packing->fill},
+                                     {"fewer_tokens", plan.packing->fewer_tokens}}
+                    : nlohmann::json()},
       {"notes", plan.notes},
       {"options", to_json(run.options)}};
 }
