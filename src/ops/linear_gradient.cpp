@@ -219,6 +219,12 @@ std::vector<mx::array> linear_gradients(
   std::vector<mx::array> parts;
   if (!shapes.empty()) {
     auto all = inputs;
+    if (std::none_of(
+            call.modules.begin(), call.modules.end(), [](const auto& m) {
+              return m.rank != 0;
+            })) {
+      all[0] = mx::array(0.0f); // not read: need not be kept until then
+    }
     all.insert(all.end(), cotangents.begin(), cotangents.end());
     parts = make_nodes<LinearGradient>(shapes, all, call, wants_x);
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -47,6 +48,27 @@ cpu::View view_of(Operand operand, const mx::array& x) {
   return view;
 }
 
+// The input whose layout an output takes, so that whoever joined heads and rows
+// in one gets the other back the same way, without a copy.
+std::optional<Operand> argument_like(Operand output) {
+  switch (output) {
+    case Operand::O:
+    case Operand::dQ:
+      return Operand::Q;
+    case Operand::dK:
+      return Operand::K;
+    case Operand::dV:
+      return Operand::V;
+    default:
+      return std::nullopt;
+  }
+}
+
+// A view [B, H, N, D] of memory [B, N, H, D].
+bool has_heads_inside(const cpu::View& x) {
+  return x.strides[1] < x.strides[2];
+}
+
 } // namespace
 
 const Device& cpu_device() {
@@ -76,7 +98,19 @@ void CpuCall::add(Operand operand, const mx::array& input) {
 }
 
 void CpuCall::allocate(Operand operand, mx::array& output) {
-  output.set_data(mx::allocator::malloc(output.nbytes()));
+  auto data = mx::allocator::malloc(output.nbytes());
+  const auto like = argument_like(operand);
+  if (like && has_heads_inside(operands_[slot(*like)])) {
+    const std::int64_t H = output.shape(1);
+    const std::int64_t N = output.shape(2);
+    const std::int64_t D = output.shape(3);
+    mx::array::Flags flags{};
+    flags.contiguous = true; // dense, in another order
+    output.set_data(
+        std::move(data), output.size(), {N * H * D, D, H * D, 1}, flags);
+  } else {
+    output.set_data(std::move(data));
+  }
   add(operand, output);
 }
 
