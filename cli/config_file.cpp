@@ -23,7 +23,6 @@ const std::map<std::string, std::string> kTables = {
 // of them, switched off.
 const std::set<std::string> kUnsupported = {
     "clear_cache_threshold",
-    "grad_checkpoint",
     "hf_dataset",
     "project_name",
     "report_to",

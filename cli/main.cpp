@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   program.option_defaults()->multi_option_policy(
       CLI::MultiOptionPolicy::TakeLast);
   tessera::cli::add_finetune(program);
+  tessera::cli::add_plan(program);
   tessera::cli::add_generate(program);
   tessera::cli::add_score(program);
   tessera::cli::add_info(program);

@@ -9,6 +9,10 @@ namespace {
 
 constexpr int kBarCells = 24;
 
+double gib(std::int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 30);
+}
+
 // 1234567 -> "1.23 M"
 std::string format_count(double count) {
   static constexpr const char* kUnits[] = {"", " K", " M", " G"};
@@ -63,6 +67,13 @@ void TerminalReport::started(const RunPlan& plan) {
   }
   print(fmt::format(
       "attention  {}: {}", plan.attention.name, plan.attention.reason));
+  print(fmt::format(
+      "memory     {:.2f} GiB predicted at the peak, of {:.2f} GiB; {} of {} "
+      "layers recomputed",
+      gib(plan.memory.predicted.peak()),
+      gib(plan.memory.available),
+      plan.memory.recomputed_layers,
+      plan.memory.layers));
   print(fmt::format(
       "steps      {} ({:.2f} epochs), from {}",
       plan.steps,

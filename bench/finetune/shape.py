@@ -26,12 +26,14 @@ LORA_RANK = 8
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def weight_shapes():
-    hidden, ffn = CONFIG["hidden_size"], CONFIG["intermediate_size"]
-    kv = hidden // CONFIG["num_attention_heads"] * CONFIG["num_key_value_heads"]
-    vocab = CONFIG["vocab_size"]
-    shapes = {"model.embed_tokens.weight": (vocab, hidden), "lm_head.weight": (vocab, hidden), "model.norm.weight": (hidden,)}
-    for i in range(CONFIG["num_hidden_layers"]):
+def weight_shapes(config):
+    hidden, ffn = config["hidden_size"], config["intermediate_size"]
+    kv = hidden // config["num_attention_heads"] * config["num_key_value_heads"]
+    vocab = config["vocab_size"]
+    shapes = {"model.embed_tokens.weight": (vocab, hidden), "model.norm.weight": (hidden,)}
+    if not config["tie_word_embeddings"]:
+        shapes["lm_head.weight"] = (vocab, hidden)
+    for i in range(config["num_hidden_layers"]):
         layer = f"model.layers.{i}."
         shapes[layer + "input_layernorm.weight"] = shapes[layer + "post_attention_layernorm.weight"] = (hidden,)
         shapes[layer + "self_attn.q_proj.weight"] = shapes[layer + "self_attn.o_proj.weight"] = (hidden, hidden)
@@ -65,16 +67,17 @@ def letter_tokenizer():
     }
 
 
-def make_model(folder: pathlib.Path):
+def make_model(folder: pathlib.Path, **changes):
+    config = CONFIG | changes
     folder.mkdir(parents=True)
     draw = numpy.random.default_rng(0)
     arrays = {
         name: numpy.ones(shape, numpy.float32) if len(shape) == 1
         else 0.02 * draw.standard_normal(shape, numpy.float32)
-        for name, shape in weight_shapes().items()
+        for name, shape in weight_shapes(config).items()
     }
     write_safetensors(folder / "model.safetensors", arrays)
-    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text(json.dumps(letter_tokenizer()))
 
 

@@ -131,6 +131,42 @@ struct PackingReport {
   double fewer_tokens = 1.0;
 };
 
+// Bytes at the peak of a step, by what takes them. On the CPU all of it is the
+// process's resident set; elsewhere what MLX's allocator holds.
+struct MemoryPrediction {
+  std::int64_t base = 0;    // the process, its libraries and the data
+  std::int64_t weights = 0; // frozen
+  std::int64_t trained = 0; // adapter, or every parameter, with its gradient
+  std::int64_t optimizer = 0;
+  std::int64_t activations = 0; // kept for the backward pass, and in use there
+  std::int64_t attention = 0;   // what it needs beside its inputs and outputs
+  std::int64_t loss = 0;
+  std::int64_t cache = 0; // that the device's allocator keeps back
+
+  std::int64_t peak() const {
+    return base + weights + trained + optimizer + activations + attention +
+        loss + cache;
+  }
+};
+
+// The memory that a run will take, and what would fit.
+struct MemoryPlan {
+  MemoryPrediction predicted;
+  std::int64_t available = 0; // bytes that the run may take; 0: not known
+  int layers = 0;
+  int recomputed_layers = 0;
+  // The largest batch that is trained on, in rows and tokens a row.
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  // With the other of the two as it is: the most that would fit; 0: none.
+  std::int64_t most_rows = 0;
+  std::int64_t most_columns = 0;
+
+  bool fits() const {
+    return available == 0 || predicted.peak() <= available;
+  }
+};
+
 // What is known before the first step.
 struct RunPlan {
   ModelConfig model;
@@ -146,6 +182,7 @@ struct RunPlan {
   int first_step = 0; // updates done before: those of the checkpoint
   double epochs = 0.0;
   Choice attention;
+  MemoryPlan memory;
   std::string dtype;
   // Whatever the user should know of it, a line each: documents without a token
   // to learn, no validation split, ...
@@ -222,5 +259,10 @@ struct FinetuneResult {
 FinetuneResult finetune(
     const FinetuneOptions& options, FinetuneObserver& observer);
 FinetuneResult finetune(const FinetuneOptions& options);
+
+// What finetune() would take and whether it fits, from config, tokenizer and
+// data alone: no weights are read and nothing is written. InputError as there,
+// except where the run does not fit.
+MemoryPlan plan_memory(const FinetuneOptions& options);
 
 } // namespace tessera

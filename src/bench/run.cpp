@@ -11,7 +11,7 @@
 #include "bench/spread.h"
 #include "bench/torch/torch.h"
 #include "tessera/error.h"
-#include "train/run/memory.h"
+#include "train/memory/machine.h"
 
 namespace tessera {
 

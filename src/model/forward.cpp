@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "model/rope.h"
 #include "ops/linear.h"
@@ -161,10 +162,25 @@ Parameters parameters_of_layer(const Parameters& all, int index) {
   return layer;
 }
 
-// The layer, of which only x is kept for the backward pass: the rest is
-// computed again there. Chen et al., "Training Deep Nets with Sublinear Memory
-// Cost" (2016), section 3.
-mx::array recomputed(const Pass& pass, int index, const mx::array& x) {
+using Function =
+    std::function<std::vector<mx::array>(const std::vector<mx::array>&)>;
+
+// `f`, of which only the inputs are kept for the backward pass: the rest is
+// computed again there, not before the cotangents are known (mx::checkpoint
+// asks for the outputs alone, and several layers would be computed again at
+// once). Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016),
+// section 3.
+Function recomputed(const Function& f) {
+  return mx::custom_vjp(
+      f,
+      [f](const std::vector<mx::array>& inputs,
+          const std::vector<mx::array>& cotangents,
+          const std::vector<mx::array>&) {
+        return mx::vjp(f, mx::depends(inputs, cotangents), cotangents).second;
+      });
+}
+
+mx::array recomputed_layer(const Pass& pass, int index, const mx::array& x) {
   std::vector<std::string> names;
   std::vector<mx::array> inputs{x};
   for (const auto& [name, array] :
@@ -172,19 +188,16 @@ mx::array recomputed(const Pass& pass, int index, const mx::array& x) {
     names.push_back(name);
     inputs.push_back(array);
   }
-  const auto layer = mx::checkpoint([names,
-                                     index,
-                                     pass,
-                                     options = pass.options](
-                                        const std::vector<mx::array>& in) {
+  const auto layer = [names, index, pass, options = pass.options](
+                         const std::vector<mx::array>& in) {
     Parameters parameters;
     for (std::size_t i = 0; i < names.size(); ++i) {
       parameters.emplace(names[i], in[i + 1]);
     }
     const Pass own{pass.config, parameters, options, pass.rotation, nullptr};
     return std::vector{Layer(own, index)(in[0])};
-  });
-  return layer(inputs)[0];
+  };
+  return recomputed(layer)(inputs)[0];
 }
 
 } // namespace
@@ -214,7 +227,7 @@ mx::array hidden_states(
   auto x =
       mx::take(parameter(parameters, "model.embed_tokens.weight"), tokens, 0);
   for (int i = 0; i < config.num_hidden_layers; ++i) {
-    x = i < options.recomputed_layers ? recomputed(pass, i, x)
+    x = i < options.recomputed_layers ? recomputed_layer(pass, i, x)
                                       : Layer(pass, i)(x);
   }
   return ops::rms_norm(

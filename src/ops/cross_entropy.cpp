@@ -87,16 +87,10 @@ struct Loss {
   float* loss = nullptr;
   float* dhidden = nullptr; // null where it is not wanted
   float* dW = nullptr;
-  // For a chunk: logits [rows, vocab], losses [rows] and, where dhidden is
-  // wanted, its sums over each part of the vocabulary [parts, rows, width].
-  float* workspace = nullptr;
+  float* workspace = nullptr; // for a chunk
 
   std::int64_t step() const {
     return std::min(rows, options.rows(vocab));
-  }
-  std::int64_t workspace_size() const {
-    const auto sums = options.by_hidden ? parts * width : 0;
-    return step() * (vocab + 1 + sums);
   }
   void run() const;
 
@@ -232,7 +226,8 @@ class LinearCrossEntropy : public CpuNode {
     loss.loss = outputs[0].data<float>();
     loss.dhidden = options_.by_hidden ? outputs[1].data<float>() : nullptr;
     loss.dW = options_.by_weight ? outputs.back().data<float>() : nullptr;
-    loss.workspace = temporary(loss.workspace_size());
+    loss.workspace =
+        temporary(options_.workspace(loss.step(), loss.width, loss.vocab));
     dispatch([loss] { loss.run(); });
   }
 
@@ -301,6 +296,11 @@ mx::array composed(
 std::int64_t CrossEntropyOptions::rows(std::int64_t vocab) const {
   return std::max<std::int64_t>(
       1, most_bytes / (vocab * static_cast<std::int64_t>(sizeof(float))));
+}
+
+std::int64_t CrossEntropyOptions::workspace(
+    std::int64_t rows, std::int64_t width, std::int64_t vocab) const {
+  return rows * (vocab + 1 + (by_hidden ? parts * width : 0));
 }
 
 mx::array linear_cross_entropy(

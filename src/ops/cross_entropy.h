@@ -16,6 +16,11 @@ struct CrossEntropyOptions {
 
   // Rows whose logits are held at once.
   std::int64_t rows(std::int64_t vocab) const;
+  // Floats that a chunk of so many rows needs: logits [rows, vocab], losses
+  // [rows] and, for the gradient by hidden states, its sums over each part of
+  // the vocabulary [parts, rows, width].
+  std::int64_t workspace(
+      std::int64_t rows, std::int64_t width, std::int64_t vocab) const;
 };
 
 // Sum over rows of logsumexp(h W^T) - (h W^T)[target], float32 scalar, for

@@ -11,7 +11,7 @@
 #include "train/order.h"
 #include "train/run/checkpoint.h"
 #include "train/run/folder.h"
-#include "train/run/memory.h"
+#include "train/memory/machine.h"
 #include "train/run/report.h"
 #include "train/setup.h"
 #include "train/trainer.h"
@@ -350,6 +350,7 @@ FinetuneResult finetune(
   if (options.train) {
     train::claim_folder(options);
   }
+  train::return_freed_memory();
   train::Run run = train::prepare(options);
   observer.started(run.plan);
   return train::Loop(run, observer).run();

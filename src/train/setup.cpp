@@ -5,6 +5,9 @@
 #include <limits>
 
 #include "tessera/error.h"
+#include "train/memory/machine.h"
+#include "train/memory/plan.h"
+#include "train/memory/shape.h"
 #include "train/options.h"
 #include "train/order.h"
 
@@ -314,7 +317,10 @@ CheckpointKind kind_of(const Run& run) {
       is_lora(run.options) ? std::optional(run.options.lora) : std::nullopt};
 }
 
-Run prepare(const FinetuneOptions& options) {
+namespace {
+
+// Options decided, config and data read; no weights yet.
+Run read_run(const FinetuneOptions& options) {
   check_options(options);
   Run run;
   run.options = options;
@@ -334,6 +340,29 @@ Run prepare(const FinetuneOptions& options) {
   run.network.config = read_config(
       options.init.empty() ? options.model / "config.json" : options.init);
   read_data(run);
+  return run;
+}
+
+std::int64_t memory_of(const FinetuneOptions& options) {
+  return options.max_memory > 0 ? options.max_memory : available_memory();
+}
+
+void plan_memory_of(Run& run) {
+  const FinetuneOptions& options = run.options;
+  const MemoryShape shape = memory_shape(run);
+  run.plan.memory =
+      decide_memory(shape, options.grad_checkpoint, memory_of(options));
+  check_memory(shape, run.plan.memory);
+  run.network.forward.recomputed_layers = run.plan.memory.recomputed_layers;
+}
+
+} // namespace
+
+Run prepare(const FinetuneOptions& options) {
+  Run run = read_run(options);
+  if (options.train) {
+    plan_memory_of(run);
+  }
   read_weights(run);
   plan_run(run);
   if (options.train) {
@@ -350,3 +379,15 @@ Run prepare(const FinetuneOptions& options) {
 }
 
 } // namespace tessera::train
+
+namespace tessera {
+
+MemoryPlan plan_memory(const FinetuneOptions& options) {
+  const train::Run run = train::read_run(options);
+  return train::decide_memory(
+      train::memory_shape(run),
+      options.grad_checkpoint,
+      train::memory_of(options));
+}
+
+} // namespace tessera

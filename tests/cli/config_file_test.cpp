@@ -83,9 +83,9 @@ TEST_F(ConfigFile, RefusesAnUnknownKeyWithItsLine) {
 }
 
 TEST_F(ConfigFile, TakesUnsupportedKeysOfMlxLmSwitchedOffOnly) {
-  EXPECT_EQ(refusal("grad_checkpoint: false\nwandb: null\n"), "accepted");
-  const auto text = refusal("batch_size: 2\ngrad_checkpoint: true\n");
-  EXPECT_NE(text.find("got grad_checkpoint"), std::string::npos) << text;
+  EXPECT_EQ(refusal("hf_dataset: false\nwandb: null\n"), "accepted");
+  const auto text = refusal("batch_size: 2\nhf_dataset: true\n");
+  EXPECT_NE(text.find("got hf_dataset"), std::string::npos) << text;
 }
 
 TEST_F(ConfigFile, RefusesAWrongValueWithItsLine) {

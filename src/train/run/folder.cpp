@@ -79,6 +79,10 @@ nlohmann::json description(const Run& run) {
                                      {"fill", plan.packing->fill},
                                      {"fewer_tokens", plan.packing->fewer_tokens}}
                     : nlohmann::json()},
+      {"memory",
+       {{"predicted_peak_bytes", plan.memory.predicted.peak()},
+        {"available_bytes", plan.memory.available},
+        {"recomputed_layers", plan.memory.recomputed_layers}}},
       {"notes", plan.notes},
       {"options", to_json(run.options)}};
 }

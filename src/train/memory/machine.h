@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+
+namespace tessera::train {
+
+// The most memory held so far, in bytes: of the process (resident set) where
+// MLX computes on the CPU, of MLX's allocator elsewhere.
+std::int64_t peak_memory();
+
+double peak_memory_gib();
+
+// What is held now, in bytes, measured the same way.
+std::int64_t held_memory();
+
+// What the process may hold in all, in bytes, what it holds already included:
+// on the CPU what the system counts as available, or less where a control group
+// limits it; elsewhere what the device recommends. 0 where nothing tells.
+std::int64_t available_memory();
+
+// From here on the C library gives large blocks back to the system as soon as
+// they are freed, in place of raising its own threshold as it goes: what is
+// held is then what is in use, at no cost that could be measured. glibc only.
+void return_freed_memory();
+
+// Memory that MLX's allocator keeps back on the device, in bytes.
+std::int64_t cached_memory();
+
+} // namespace tessera::train
