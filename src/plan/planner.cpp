@@ -72,6 +72,11 @@ int preferred_threads(
 // the other would be empty for the most part.
 constexpr int few_queries = 16;
 
+bool has_few_queries(const Problem& problem) {
+  return problem.pass == Pass::forward && problem.Nq > 0 &&
+      problem.Nq <= few_queries && problem.Nk > 0;
+}
+
 // Keys of a run: enough runs that the last ones end together, none of less than
 // 512 keys.
 int preferred_split(const Problem& problem) {
@@ -124,10 +129,24 @@ Blocks preferred(const Problem& problem, const Device& device) {
   return choice.value_or(all.back());
 }
 
+// The loop over blocks.
+Planned plan_with_blocks(
+    const Problem& problem, const Device& device, Blocks blocks) {
+  Plan plan = plan_of(problem, device, blocks);
+  if (auto refusal = why_not(problem, plan, device)) {
+    return *refusal;
+  }
+  plan.threads = preferred_threads(problem, plan, device);
+  return plan;
+}
+
 } // namespace
 
 std::vector<Blocks> candidates(const Problem& problem, const Device& device) {
   std::vector<Blocks> legal = {preferred(problem, device)};
+  if (has_few_queries(problem)) {
+    return legal; // blocks are all one to them
+  }
   for (const auto blocks : all_blocks(problem, device)) {
     if (blocks != legal.front() &&
         !why_not(problem, plan_of(problem, device, blocks), device)) {
@@ -138,27 +157,20 @@ std::vector<Blocks> candidates(const Problem& problem, const Device& device) {
 }
 
 Planned make_plan(const Problem& problem, const Device& device, Blocks blocks) {
-  Plan plan = plan_of(problem, device, blocks);
-  if (auto refusal = why_not(problem, plan, device)) {
-    return *refusal;
+  auto planned = plan_with_blocks(problem, device, blocks);
+  auto* plan = std::get_if<Plan>(&planned);
+  if (plan != nullptr && has_few_queries(problem)) {
+    plan->split = preferred_split(problem);
+    plan->threads = threads_for_few(problem, device);
   }
-  plan.threads = preferred_threads(problem, plan, device);
-  return plan;
+  return planned;
 }
 
 Planned make_plan(
     const Problem& problem, const Device& device, int block_size) {
-  if (block_size == 0) {
-    auto planned = make_plan(problem, device, preferred(problem, device));
-    auto* plan = std::get_if<Plan>(&planned);
-    if (plan != nullptr && problem.pass == Pass::forward && problem.Nq > 0 &&
-        problem.Nq <= few_queries && problem.Nk > 0) {
-      plan->split = preferred_split(problem);
-      plan->threads = threads_for_few(problem, device);
-    }
-    return planned;
-  }
-  return make_plan(problem, device, Blocks{block_size, block_size});
+  return block_size == 0
+      ? make_plan(problem, device, preferred(problem, device))
+      : plan_with_blocks(problem, device, {block_size, block_size});
 }
 
 } // namespace tessera

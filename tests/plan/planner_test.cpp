@@ -138,6 +138,25 @@ TEST(Planner, CandidatesBeginWithItsChoiceAndAreLegal) {
   }
 }
 
+// Whatever blocks a table has for them; but not where the user asks for blocks.
+TEST(Planner, FewQueriesAreSplitWithAnyBlocks) {
+  const Device device{Isa::avx512, 4};
+  for (const int Nq : {1, 16, 17}) {
+    auto problem = problem_of(Pass::forward, 5000, 64, 64);
+    problem.Nq = Nq;
+    const auto planned = std::get<Plan>(make_plan(problem, device));
+    const auto tuned =
+        std::get<Plan>(make_plan(problem, device, Blocks{96, 48}));
+    EXPECT_EQ(tuned.split > 0, Nq <= 16);
+    EXPECT_EQ(tuned.split, planned.split);
+    EXPECT_EQ(tuned.threads, planned.threads);
+    EXPECT_EQ(std::get<Plan>(make_plan(problem, device, 96)).split, 0);
+    EXPECT_EQ(candidates(problem, device).size() == 1, Nq <= 16);
+    problem.pass = Pass::backward;
+    EXPECT_EQ(std::get<Plan>(make_plan(problem, device)).split, 0);
+  }
+}
+
 TEST(Rules, APlanIsForItsPassAndMachine) {
   const auto problem = problem_of(Pass::forward, 100, 64, 64);
   const auto plan = std::get<Plan>(make_plan(problem, {Isa::avx512, 4}));
