@@ -79,8 +79,9 @@ struct AttentionOptions {
 
 // O = softmax(scores) V and L, the logsumexp of each row of scores (natural
 // logarithm, float32 [B, Hq, Nq]; it includes the sink and not dropout). A row
-// that sees no key has O = 0 and L = -inf, or the sink. L is differentiable:
-// its cotangent enters dS.
+// that sees no key has O = 0 and L = -inf, or the sink, and gradients of 0; so
+// has one whose scores all lie below -1e8, as masks of -1e9 or of a dtype's
+// lowest number make them. L is differentiable: its cotangent enters dS.
 struct AttentionOutput {
   mx::array O;
   mx::array L;
@@ -90,7 +91,9 @@ struct AttentionOutput {
 // Q's dtype; float32, float16 or bfloat16, the same for all three; Hq a
 // multiple of Hkv (query head h reads key head h / (Hq / Hkv), without a copy
 // of K or V). All sums and the softmax are float32. Memory beyond inputs and
-// outputs does not grow with Nq * Nk, in the backward pass either.
+// outputs does not grow with Nq * Nk, in the backward pass either. What is not
+// finite in a row of K, V or the cotangent of O may reach every row of its head
+// that shares a tile with it, seen or not; never another batch entry.
 //
 // Works under mx::grad, vmap, compile and checkpoint; a second or a forward
 // derivative throws. Under vmap each entry is what a call of its own gives, the

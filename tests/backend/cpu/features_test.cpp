@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "backend/cpu/sweep.h"
@@ -75,6 +77,54 @@ std::vector<Blind> blind_cases() {
   all[7].c.problem.block_columns = 15;
   all[8].c.problem.features.mask = true;
   return all;
+}
+
+// Masks that are finite numbers, over whole rows and over parts of rows.
+TEST(Features, ScoresFarBelowAllCountAsMinusInfinity) {
+  for (const double low : {-1e9, -1e30, -0x1.fffffep127}) {
+    for (const int Nq : {40, 3}) { // the two loops of the forward pass
+      for (const bool sinks : {false, true}) {
+        Case c = make_case(Nq, 40, 8, false);
+        c.problem.features.bias = true;
+        c.problem.features.sinks = sinks;
+        auto in = random_inputs(c);
+        auto hidden = in;
+        for (std::size_t e = 0; e < in.bias.size(); ++e) {
+          const int row = static_cast<int>(e) / 40 % Nq;
+          if (row < 2 || e % 3 == 0) {
+            in.bias[e] = low;
+            hidden.bias[e] = -INFINITY;
+          }
+        }
+        const auto expected = expect(c.problem, c.scalars(), hidden);
+        for (const Isa isa : isas()) {
+          Computation computation(c, in, device_with(isa));
+          EXPECT_EQ(difference(expected, computation.run()), "")
+              << name(isa) << " " << low << " Nq " << Nq;
+        }
+      }
+    }
+  }
+}
+
+// Not even that of a query that sees no key.
+TEST(Features, ACotangentOfNaNStaysInItsBatchEntry) {
+  const Case c = make_case(40, 9, 8, true);
+  auto in = random_inputs(c);
+  for (const Isa isa : isas()) {
+    Computation clean(c, in, device_with(isa));
+    const auto expected = clean.run();
+    auto broken = in;
+    broken.dO[0] = NAN; // batch entry 0, head 0, query 0
+    Computation computation(c, broken, device_with(isa));
+    const auto got = computation.run();
+    for (const auto values : {&Outputs::dQ, &Outputs::dK, &Outputs::dV}) {
+      const auto& all = got.*values;
+      const auto half = static_cast<std::ptrdiff_t>(all.size() / 2);
+      EXPECT_TRUE(std::equal(
+          all.begin() + half, all.end(), (expected.*values).begin() + half));
+    }
+  }
 }
 
 // Whether each row, [B, Hq, Nq], sees a key whose score is not -inf.

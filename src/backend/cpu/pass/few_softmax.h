@@ -262,8 +262,9 @@ void few_softmax(
   float* const shift = x.state + 2 * row;
   float* const l = shift + 1;
   const float before = *shift;
+  const float largest = V::largest(top); // NaN comes back with P
   const float after =
-      __builtin_fmaxf(before, V::largest(top)); // NaN comes back with P
+      largest > least_exponent ? __builtin_fmaxf(before, largest) : before;
   const float used = after == -V::infinity ? 0.0f : after;
   const float shrink = V::exp2(V::broadcast(before - used))[0];
   F sum = {};

@@ -25,6 +25,11 @@ struct Softmax {
   float* alpha;
 };
 
+// In base 2; -1e8 in natural logarithm. A query that has only lower exponents
+// sees no key: a shift that far down is rounded by more than exp2 bears, and is
+// what masks of -1e9 or a dtype's lowest number come to.
+constexpr float least_exponent = -1.4427e8f;
+
 // One block of keys joins the softmax of a panel of queries: S becomes P. Says
 // whether earlier sums must shrink by alpha.
 template <class Target, int n>
@@ -45,6 +50,7 @@ bool online_softmax(float* S, Span t, float exponent, const Softmax& state) {
   typename V::I grown = {};
   for (int j = 0; j < n; ++j) {
     top[j] *= exponent;
+    top[j] = top[j] > least_exponent ? top[j] : V::broadcast(-V::infinity);
     const F growth = top[j] - V::template load<F>(state.shift + j * V::lanes);
     grown |= growth > 8.0f; // not so where both are -inf
   }
