@@ -7,9 +7,11 @@
 #include <utility>
 #include <variant>
 
+#include "api/node/cpu_call.h"
 #include "api/tuning.h"
 #include "bench/tune/file.h"
 #include "cli/flags.h"
+#include "tessera/error.h"
 
 namespace tessera::cli {
 namespace {
@@ -122,6 +124,15 @@ void add_score_flags(CLI::App& command, AttentionCase& c) {
 
 } // namespace
 
+CLI::Validator a_name() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return text.empty() ? std::string("expected a name; got an empty one")
+                            : std::string();
+      },
+      "NAME");
+}
+
 AttentionCase AttentionFlags::value() const {
   AttentionCase c = attention;
   c.dtype = dtype.value_or(
@@ -195,6 +206,7 @@ void add_table_flag(CLI::App& command, TableFlag& flag) {
           flag.path,
           "Block sizes that `tessera tune` saved, or none; default "
           "~/.cache/tessera/tune.json")
+      ->check(a_name())
       ->option_text("FILE");
 }
 
@@ -203,10 +215,24 @@ void use_saved_table(const TableFlag& flag) {
   if (!file) {
     return;
   }
+  if (!flag.path.empty() && !std::filesystem::exists(*file)) {
+    reject(
+        "table",
+        "expected a file that `tessera tune` saved for --table, or none; got "
+        "{}, which is not there",
+        file->string());
+  }
   auto loaded = load_table(*file);
-  if (const auto* reason = std::get_if<std::string>(&loaded)) {
+  const auto* reason = std::get_if<std::string>(&loaded);
+  const auto why = reason != nullptr
+      ? *reason
+      : why_foreign(std::get<Table>(loaded), cpu_device());
+  if (!why.empty()) {
     fmt::print(
-        stderr, "tessera: note: {} is not used: {}\n", file->string(), *reason);
+        stderr,
+        "tessera: note: {} is not used: {}; `tessera tune` makes one\n",
+        file->string(),
+        why);
     return;
   }
   use_table(std::move(std::get<Table>(loaded)));

@@ -10,6 +10,9 @@
 
 namespace tessera::cli {
 
+// Refuses an empty name, which would be taken for no flag at all.
+CLI::Validator a_name();
+
 // The flags that describe a call of attention, the same in every command.
 struct AttentionFlags {
   AttentionCase attention;
@@ -55,8 +58,9 @@ struct TableFlag {
 
 void add_table_flag(CLI::App& command, TableFlag& flag);
 
-// Makes attention follow the saved table. One that cannot be used is named on
-// standard error, once, and left alone.
+// Makes attention follow the saved table. One that cannot be used, or is of
+// another machine, is named on standard error, once, and left alone. InputError
+// where the flag names a file that is not there.
 void use_saved_table(const TableFlag& flag);
 
 } // namespace tessera::cli

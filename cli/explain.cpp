@@ -34,9 +34,11 @@ nlohmann::json to_json(const PassExplanation& pass) {
       {"instruction_set", name(plan.isa)},
       {"rows", plan.rows},
       {"columns", plan.columns},
+      {"split", plan.split},
       {"threads", plan.threads},
       {"workspace_bytes", pass.workspace_bytes},
-      {"tuned", pass.tuned}};
+      {"tuned", pass.tuned},
+      {"not_tuned", pass.not_tuned}};
 }
 
 std::string line_of(const PassExplanation& pass) {
@@ -45,13 +47,17 @@ std::string line_of(const PassExplanation& pass) {
   }
   const auto& plan = std::get<Plan>(pass.planned);
   return fmt::format(
-      "{}, blocks of {} x {}{}, {} threads, {:.2f} MiB of workspace",
+      "{}, {}{}, {} threads, {:.2f} MiB of workspace{}",
       name(plan.isa),
-      plan.rows,
-      plan.columns,
+      plan.split > 0
+          ? fmt::format("runs of {} keys", plan.split)
+          : fmt::format("blocks of {} x {}", plan.rows, plan.columns),
       pass.tuned ? " (tuned)" : "",
       plan.threads,
-      static_cast<double>(pass.workspace_bytes) / (1 << 20));
+      static_cast<double>(pass.workspace_bytes) / (1 << 20),
+      pass.not_tuned.empty()
+          ? ""
+          : "; the saved table's blocks are not taken: " + pass.not_tuned);
 }
 
 void run(const Options& o) {

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "bench/output/writable.h"
 #include "model/file.h"
 #include "tessera/error.h"
 
@@ -37,6 +38,7 @@ void OutputFiles::check(bool force) const {
           file.flag,
           file.path.string());
     }
+    bench::require_writable("bench", file.flag, file.path);
     const auto type = fs::status(file.path, error).type();
     const bool free = type == fs::file_type::not_found;
     if (!free && (!force || type != fs::file_type::regular)) {

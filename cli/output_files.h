@@ -17,7 +17,8 @@ class OutputFiles {
       std::function<std::string()> text);
 
   // Throws InputError where one exists and `force` is not given, where two are
-  // the same, or where a folder is missing. To be called before the work, too.
+  // the same, or where a folder is missing or none may write. To be called
+  // before the work, too.
   void check(bool force) const;
 
   // Checks again and writes all.

@@ -45,11 +45,9 @@ void run(const Options& o) {
   if (!file) {
     reject("tune", "expected a file for --table; got none");
   }
+  check_table_file(*file, o.force);
   auto before = load_table(*file);
   if (std::holds_alternative<std::string>(before)) {
-    if (!o.force) {
-      save_table({}, *file, false); // refuses, with the reason
-    }
     before = Table{};
   }
   TuneOptions options;
@@ -58,14 +56,18 @@ void run(const Options& o) {
   options.backward = o.measure.has("backward");
   options.rounds = o.measure.rounds;
   InterruptGuard interrupt;
-  const auto table =
+  const auto found =
       tune(std::move(std::get<Table>(before)), options, print, [&] {
         return interrupt.requested();
       });
-  save_table(table, *file, o.force);
-  fmt::print("saved     {} ({} entries)\n", file->string(), table.size());
+  save_table(found, *file, o.force);
+  if (!found.empty()) {
+    fmt::print("saved     {} ({} entries)\n", file->string(), found.size());
+  }
   if (interrupt.requested()) {
-    throw Interrupted("stopped; what was tuned is saved");
+    throw Interrupted(
+        found.empty() ? "stopped before anything was tuned"
+                      : "stopped; what was tuned is saved");
   }
 }
 

@@ -7,7 +7,6 @@
 #include "api/arguments.h"
 #include "api/node/attention_node.h"
 #include "api/node/cpu_call.h"
-#include "api/tuning.h"
 #include "tessera/error.h"
 
 namespace tessera {
@@ -54,7 +53,8 @@ std::string why_not_ours(const Call& call) {
     if (pass == Pass::dbias && !problem.features.bias) {
       continue;
     }
-    const auto planned = plan_on_cpu(problem, call.settings().block_size);
+    const auto planned =
+        plan_on_cpu(problem, call.settings().block_size).planned;
     if (const auto* refusal = std::get_if<Refusal>(&planned)) {
       return refusal->reason;
     }
@@ -154,7 +154,7 @@ Choice choose(const Call& call, bool logsumexp = false) {
   if (!beyond.empty()) {
     return {ours, "the call has " + beyond};
   }
-  if (const auto entry = tuned(call.problem(), cpu_device())) {
+  if (const auto entry = plan_on_cpu(call.problem(), 0).tuned) {
     const bool take = entry->mlx_faster && !logsumexp &&
         (!call.problem().causal || call.problem().Nq <= call.problem().Nk);
     return {take ? theirs : ours, "the saved table says it is faster here"};

@@ -10,7 +10,7 @@
 #include <chrono>
 #include <filesystem>
 
-#include "backend/cpu/launch.h"
+#include "api/node/cpu_call.h"
 
 namespace tessera {
 namespace {
@@ -44,12 +44,6 @@ std::vector<std::string> backends() {
   return names;
 }
 
-std::string processor() {
-  const auto& facts = mx::device_info(mx::Device::cpu);
-  const auto name = facts.find("device_name");
-  return name == facts.end() ? "unknown" : std::get<std::string>(name->second);
-}
-
 } // namespace
 
 SystemInfo system_info() {
@@ -57,8 +51,8 @@ SystemInfo system_info() {
   info.mlx_version = mx::version();
   info.device = mx::default_device() == mx::Device::gpu ? "gpu" : "cpu";
   info.backends = backends();
-  info.processor = processor();
-  const auto device = cpu::this_device();
+  const auto& device = cpu_device();
+  info.processor = device.processor;
   info.instruction_set = name(device.isa);
   info.threads = device.threads;
   info.memory_gib = static_cast<double>(sysconf(_SC_PHYS_PAGES)) *

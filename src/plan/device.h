@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace tessera {
@@ -70,6 +71,7 @@ struct Device {
   Isa isa = Isa::portable;
   int threads = 1;
   std::size_t l2_bytes = std::size_t{1} << 20; // of one core
+  std::string processor = ""; // its name; no plan depends on it
 
   bool operator==(const Device&) const = default;
 };

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <tuple>
 #include <vector>
 
 namespace tessera {
@@ -17,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* format = "tessera tuning table";
-constexpr int version = 1;
+constexpr int version = 2;
 
 // No block is larger, and no sum of two overflows.
 constexpr int largest_block = 1 << 20;
@@ -71,6 +73,7 @@ std::string mask_class(const Problem& p) {
 
 json to_json(const TableKey& key, const TableEntry& entry) {
   return {
+      {"processor", key.processor},
       {"isa", key.isa},
       {"threads", key.threads},
       {"l2_bytes", key.l2_bytes},
@@ -106,6 +109,7 @@ Integer whole(const json& object, const char* name, std::int64_t highest) {
 TableKey key_from(const json& object) {
   constexpr int any = std::numeric_limits<int>::max();
   TableKey key;
+  key.processor = object.at("processor").get<std::string>();
   key.isa = object.at("isa").get<std::string>();
   key.threads = whole<int>(object, "threads", any);
   key.l2_bytes = whole<std::size_t>(object, "l2_bytes", std::int64_t{1} << 40);
@@ -153,6 +157,7 @@ Table table_from(const json& root) {
 
 TableKey key_of(const Problem& problem, const Device& device) {
   TableKey key;
+  key.processor = device.processor;
   key.isa = name(device.isa);
   key.threads = device.threads;
   key.l2_bytes = device.l2_bytes;
@@ -174,6 +179,30 @@ std::optional<TableEntry> lookup(
   return found == table.end() ? std::nullopt : std::optional(found->second);
 }
 
+std::string why_foreign(const Table& table, const Device& device) {
+  const auto machine = [](const TableKey& key) {
+    return std::tie(key.processor, key.isa, key.threads, key.l2_bytes);
+  };
+  const auto text = [](const TableKey& key) {
+    return fmt::format(
+        "{} ({}, {} threads, {} KiB of cache)",
+        key.processor,
+        key.isa,
+        key.threads,
+        key.l2_bytes >> 10);
+  };
+  const TableKey own = key_of(Problem{}, device);
+  const bool known = std::ranges::any_of(table, [&](const auto& entry) {
+    return machine(entry.first) == machine(own);
+  });
+  return known || table.empty()
+      ? ""
+      : fmt::format(
+            "expected entries measured on {}; got those of {}",
+            text(own),
+            text(table.begin()->first));
+}
+
 std::string to_text(const Table& table) {
   auto entries = json::array();
   for (const auto& [key, entry] : table) {
@@ -181,11 +210,15 @@ std::string to_text(const Table& table) {
   }
   const json root = {
       {"format", format}, {"version", version}, {"entries", entries}};
-  return root.dump(2) + "\n";
+  // A processor's name is whatever its maker wrote.
+  return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 std::variant<Table, std::string> parse_table(std::string_view text) {
   try {
+    if (text.empty()) {
+      return fmt::format("expected a {}; got an empty file", format);
+    }
     const auto root = json::parse(text, shallow);
     if (!root.is_object() || root.value("format", json()) != format) {
       return fmt::format("expected a {}; got another file", format);

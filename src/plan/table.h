@@ -17,6 +17,7 @@ namespace tessera {
 // heads go in by the power of two below them: block sizes that suit 2100 rows
 // suit 3000.
 struct TableKey {
+  std::string processor;
   std::string isa;
   int threads = 0;
   std::size_t l2_bytes = 0;
@@ -53,6 +54,10 @@ using Table = std::map<TableKey, TableEntry>;
 
 std::optional<TableEntry> lookup(
     const Table& table, const Problem& problem, const Device& device);
+
+// Why no problem finds an entry on this device, "expected ...; got ...": all
+// were measured on others. Empty where some were not, or there are none.
+std::string why_foreign(const Table& table, const Device& device);
 
 // A table as versioned JSON, and back. A text that is damaged, of another
 // program or of another version yields the reason, "expected ...; got ...".

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "api/arrays.h"
+#include "api/node/cpu_call.h"
+#include "api/tuning.h"
 #include "tessera/error.h"
 
 // Which implementation a call takes, and why.
@@ -65,6 +67,52 @@ TEST(Choice, AHeadDimensionBeyondEveryTileGoesToMlx) {
   EXPECT_EQ(attention(x.Q, x.K, x.V).shape(), (mx::Shape{1, 1, 3, 8}));
   options.implementation = Implementation::tessera;
   EXPECT_NE(error_of(x, options), "");
+}
+
+class SavedTable : public testing::Test {
+ protected:
+  static void use(const Problem& problem, const TableEntry& entry) {
+    use_table({{key_of(problem, cpu_device()), entry}});
+  }
+  void TearDown() override {
+    use_table({});
+  }
+};
+
+TEST_F(SavedTable, DecidesWhereItsBlocksAreLegal) {
+  const auto x = make(problem);
+  AttentionOptions options;
+  options.causal = true;
+  const auto reason = [&] {
+    return explain_attention(x.Q, x.K, x.V, options).reason;
+  };
+  const int lanes = register_tile(cpu_device().isa).lanes;
+  use(problem, {2 * lanes, lanes, false});
+  EXPECT_NE(reason().find("saved table"), std::string::npos) << reason();
+  const auto tuned = plan_on_cpu(problem, 0);
+  EXPECT_EQ(std::get<Plan>(tuned.planned).rows, 2 * lanes);
+  EXPECT_TRUE(tuned.tuned.has_value());
+  EXPECT_FALSE(plan_on_cpu(problem, 4 * lanes).tuned.has_value());
+
+  // Of other kernels: neither its blocks nor its word on MLX count.
+  use(problem, {lanes + 1, lanes, true});
+  EXPECT_EQ(reason().find("saved table"), std::string::npos) << reason();
+  const auto plain = plan_on_cpu(problem, 0);
+  EXPECT_EQ(plain.planned, make_plan(problem, cpu_device()));
+  EXPECT_FALSE(plain.tuned.has_value());
+  EXPECT_NE(plain.not_tuned.find("multiple of"), std::string::npos);
+}
+
+TEST_F(SavedTable, LeavesFewQueriesSplit) {
+  const auto few = make_problem(2, 4, 2, 3, 1200, 8, 16, true);
+  const int lanes = register_tile(cpu_device().isa).lanes;
+  use(few, {lanes, lanes, false});
+  const auto plan = plan_on_cpu(few, 0);
+  EXPECT_TRUE(plan.tuned.has_value());
+  EXPECT_EQ(
+      std::get<Plan>(plan.planned).split,
+      std::get<Plan>(make_plan(few, cpu_device())).split);
+  EXPECT_GT(std::get<Plan>(plan.planned).split, 0);
 }
 
 TEST(Choice, MlxGivesNoLogsumexp) {

@@ -47,9 +47,53 @@ TEST_F(TableFile, IsReadBackAndMakesItsFolder) {
   EXPECT_EQ(std::get<Table>(load_table(file)), Table{});
   save_table(table(), file, false);
   EXPECT_EQ(std::get<Table>(load_table(file)), table());
-  save_table({}, file, false); // one's own may be replaced
-  EXPECT_EQ(std::get<Table>(load_table(file)), Table{});
   EXPECT_EQ(std::distance(fs::directory_iterator(file.parent_path()), {}), 1);
+}
+
+TEST_F(TableFile, WhatIsSavedJoinsWhatIsThere) {
+  const auto file = folder_ / "tune.json";
+  save_table(table(), file, false);
+  auto other = table();
+  auto entry = other.extract(other.begin());
+  entry.key().D = 128;
+  other.insert(std::move(entry));
+  save_table(other, file, false);
+  EXPECT_EQ(std::get<Table>(load_table(file)).size(), 2u);
+  other.begin()->second.rows = 16; // measured again
+  save_table(other, file, false);
+  const auto both = std::get<Table>(load_table(file));
+  EXPECT_EQ(both.at(other.begin()->first).rows, 16);
+  EXPECT_EQ(both.at(table().begin()->first).rows, 96);
+}
+
+// As of a run that was stopped at once, with or without --force.
+TEST_F(TableFile, NothingFoundLeavesTheFileAsItIs) {
+  save_table(table(), folder_ / "good", false);
+  const auto good = read(folder_ / "good");
+  for (const bool force : {false, true}) {
+    save_table({}, folder_ / "good", force);
+    EXPECT_EQ(read(folder_ / "good"), good);
+    save_table({}, write("mine", "shopping list"), force);
+    EXPECT_EQ(read(folder_ / "mine"), "shopping list");
+    save_table({}, folder_ / "new", force);
+    EXPECT_FALSE(fs::exists(folder_ / "new"));
+  }
+}
+
+TEST_F(TableFile, IsCheckedBeforeTheWork) {
+  EXPECT_NO_THROW(check_table_file(folder_ / "new" / "tune.json", false));
+  EXPECT_TRUE(fs::is_empty(folder_ / "new"));
+  EXPECT_THROW(check_table_file(write("mine", "list"), false), InputError);
+  EXPECT_NO_THROW(check_table_file(folder_ / "mine", true));
+  EXPECT_THROW(check_table_file("/proc/tune.json", false), InputError);
+  EXPECT_THROW(
+      check_table_file(folder_ / "mine" / "tune.json", false), InputError);
+}
+
+TEST_F(TableFile, SaysThatAFileIsEmpty) {
+  EXPECT_EQ(
+      std::get<std::string>(load_table(write("empty", ""))),
+      "expected a tessera tuning table; got an empty file");
 }
 
 TEST_F(TableFile, AForeignFileIsNotReplacedWithoutForce) {
@@ -68,6 +112,7 @@ TEST_F(TableFile, AFolderIsNoTable) {
   EXPECT_TRUE(std::holds_alternative<std::string>(load_table(folder_)));
   EXPECT_THROW(save_table(table(), folder_, false), InputError);
   EXPECT_THROW(save_table(table(), folder_, true), InputError);
+  EXPECT_THROW(check_table_file(folder_, true), InputError);
   EXPECT_TRUE(fs::is_directory(folder_));
 }
 

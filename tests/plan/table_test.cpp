@@ -17,7 +17,7 @@ Problem problem_of(int N) {
   return problem;
 }
 
-const Device device{Isa::avx512, 2, std::size_t{1} << 21};
+const Device device{Isa::avx512, 2, std::size_t{1} << 21, "Some CPU @ 2 GHz"};
 
 Table small_table() {
   Table table;
@@ -101,6 +101,25 @@ TEST(Table, AnotherDeviceHasNoEntry) {
   other = device;
   other.threads = 3;
   EXPECT_EQ(lookup(table, problem_of(2048), other), std::nullopt);
+  other = device;
+  other.processor = "Another CPU";
+  EXPECT_EQ(lookup(table, problem_of(2048), other), std::nullopt);
+}
+
+TEST(Table, OfOtherDevicesAloneIsForeign) {
+  auto table = small_table();
+  Device other = device;
+  other.processor = "Another CPU";
+  EXPECT_EQ(why_foreign(table, device), "");
+  EXPECT_EQ(
+      why_foreign(table, other),
+      "expected entries measured on Another CPU (avx512, 2 threads, 2048 KiB "
+      "of cache); got those of Some CPU @ 2 GHz (avx512, 2 threads, 2048 KiB "
+      "of cache)");
+  EXPECT_EQ(why_foreign({}, other), "");
+  table[key_of(problem_of(7), other)] = {48, 48, false}; // a shared home
+  EXPECT_EQ(why_foreign(table, device), "");
+  EXPECT_EQ(why_foreign(table, other), "");
 }
 
 TEST(Table, AProblemOfNothingHasAKey) {
@@ -117,10 +136,11 @@ TEST(Table, TellsWhyAFileIsNoTable) {
   EXPECT_EQ(
       reason_of(text.substr(0, text.size() / 2)),
       "expected a tessera tuning table; got a text that is no JSON");
-  EXPECT_NE(reason_of(""), "");
   EXPECT_EQ(
-      reason_of(replaced(text, "\"version\": 1", "\"version\": 2")),
-      "expected version 1; got 2");
+      reason_of(""), "expected a tessera tuning table; got an empty file");
+  EXPECT_EQ(
+      reason_of(replaced(text, "\"version\": 2", "\"version\": 1")),
+      "expected version 2; got 1");
 }
 
 TEST(Table, EveryDamageHasAReason) {
@@ -146,9 +166,9 @@ TEST(Table, EveryDamageHasAReason) {
       reason_of(replaced(text, "\"isa\": \"avx512\"", "\"isa\": 512")), "");
   EXPECT_NE(
       reason_of(replaced(text, "\"entries\": [", "\"entries\": [[],")), "");
-  EXPECT_NE(reason_of(R"({"format":"tessera tuning table","version":1})"), "");
+  EXPECT_NE(reason_of(R"({"format":"tessera tuning table","version":2})"), "");
   EXPECT_NE(
-      reason_of(R"({"format":"tessera tuning table","version":1,"entries":7})"),
+      reason_of(R"({"format":"tessera tuning table","version":2,"entries":7})"),
       "");
   EXPECT_NE(reason_of(std::string(100000, '[')), "");
   // No prefix of a table is one, and none throws.

@@ -72,22 +72,30 @@ bool has_heads_inside(const cpu::View& x) {
 } // namespace
 
 const Device& cpu_device() {
-  static const Device device = cpu::this_device();
+  static const Device device = [] {
+    Device here = cpu::this_device();
+    const auto& facts = mx::device_info(mx::Device::cpu);
+    const auto name = facts.find("device_name");
+    here.processor =
+        name == facts.end() ? "unknown" : std::get<std::string>(name->second);
+    return here;
+  }();
   return device;
 }
 
-Planned plan_on_cpu(const Problem& problem, int block_size) {
+CpuPlan plan_on_cpu(const Problem& problem, int block_size) {
   const Device& device = cpu_device();
-  if (block_size == 0) {
-    if (const auto entry = tuned(problem, device)) {
-      const auto planned =
-          make_plan(problem, device, Blocks{entry->rows, entry->columns});
-      if (std::holds_alternative<Plan>(planned)) {
-        return planned; // else the table is of other kernels
-      }
-    }
+  const auto entry = block_size == 0 ? tuned(problem, device) : std::nullopt;
+  if (!entry) {
+    return {make_plan(problem, device, block_size)};
   }
-  return make_plan(problem, device, block_size);
+  auto planned =
+      make_plan(problem, device, Blocks{entry->rows, entry->columns});
+  if (const auto* refusal = std::get_if<Refusal>(&planned)) {
+    // The table is of other kernels, or was changed by hand.
+    return {make_plan(problem, device), std::nullopt, refusal->reason};
+  }
+  return {std::move(planned), entry};
 }
 
 CpuCall::CpuCall(const Problem& problem, const AttentionSettings& settings)
@@ -118,7 +126,7 @@ void CpuCall::add_pass(Pass pass) {
   cpu::Task task;
   task.problem = problem_;
   task.problem.pass = pass;
-  const auto planned = plan_on_cpu(task.problem, settings_.block_size);
+  const auto planned = plan_on_cpu(task.problem, settings_.block_size).planned;
   if (const auto* refusal = std::get_if<Refusal>(&planned)) {
     fail("attention", "{}", refusal->reason);
   }

@@ -4,20 +4,30 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "api/problem.h"
 #include "backend/cpu/task.h"
 #include "plan/planner.h"
+#include "plan/table.h"
 
 namespace tessera {
 
 // The processor at hand.
 const Device& cpu_device();
 
-// The plan of a problem for it: the saved table's where that has one, else the
-// planner's.
-Planned plan_on_cpu(const Problem& problem, int block_size);
+// How it computes a problem.
+struct CpuPlan {
+  Planned planned;
+  // What the saved table has for the problem, if the plan follows it; if not,
+  // why: "" where there is nothing to follow, or a block size is given.
+  std::optional<TableEntry> tuned = std::nullopt;
+  std::string not_tuned = "";
+};
+
+CpuPlan plan_on_cpu(const Problem& problem, int block_size);
 
 // One evaluation of a node on the CPU: gathers operands, allocates outputs and
 // workspace, then queues the passes on the stream as one task. Whatever can

@@ -1,7 +1,6 @@
 #include "bench/tune/explain.h"
 
 #include "api/node/cpu_call.h"
-#include "api/tuning.h"
 #include "backend/cpu/launch.h"
 #include "bench/arrays.h"
 #include "bench/case.h"
@@ -13,15 +12,15 @@ namespace {
 PassExplanation explain_pass(const AttentionCase& c, Pass pass) {
   PassExplanation one;
   one.problem = bench::problem_of(c, pass);
-  one.planned = plan_on_cpu(one.problem, c.block_size);
+  const auto planned = plan_on_cpu(one.problem, c.block_size);
+  one.planned = planned.planned;
+  one.tuned = planned.tuned.has_value();
+  one.not_tuned = planned.not_tuned;
   if (const auto* plan = std::get_if<Plan>(&one.planned)) {
     cpu::Task task;
     task.problem = one.problem;
     task.plan = *plan;
     one.workspace_bytes = cpu::workspace_bytes(task);
-    const auto entry = tuned(one.problem, cpu::this_device());
-    one.tuned = c.block_size == 0 && entry && entry->rows == plan->rows &&
-        entry->columns == plan->columns;
   }
   return one;
 }
@@ -32,6 +31,9 @@ Explanation explain(const AttentionCase& c) {
   const auto arrays = bench::empty_arrays(c);
   Explanation all;
   all.choice = explain_attention(arrays.Q, arrays.K, arrays.V, arrays.options);
+  if (all.choice.name == "mlx") {
+    return all;
+  }
   all.passes.push_back(explain_pass(c, Pass::forward));
   all.passes.push_back(explain_pass(c, Pass::backward));
   if (!c.bias.empty()) {

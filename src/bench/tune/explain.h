@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "plan/planner.h"
@@ -13,11 +14,12 @@ struct PassExplanation {
   Planned planned;
   std::size_t workspace_bytes = 0; // of a plan
   bool tuned = false;              // the block sizes are from the saved table
+  std::string not_tuned = "";      // why not, where the table has some
 };
 
 struct Explanation {
   Choice choice;
-  std::vector<PassExplanation> passes;
+  std::vector<PassExplanation> passes; // none where MLX's op is taken
 };
 
 // Which implementation a call takes, and how ours would compute it. Reads the

@@ -15,9 +15,14 @@ std::filesystem::path default_table_path();
 // "expected ...; got ...".
 std::variant<Table, std::string> load_table(const std::filesystem::path& file);
 
-// Replaces the file's table in one step; makes its folder. InputError where it
-// cannot be written, or holds something else and `force` is not given.
+// Throws InputError where the file cannot be written, or holds something else
+// and `force` is not given; makes its folder. To be called before the work,
+// too.
+void check_table_file(const std::filesystem::path& file, bool force);
+
+// Checks again, and adds the entries to those of the file in one step. No entry
+// leaves the file as it is.
 void save_table(
-    const Table& table, const std::filesystem::path& file, bool force);
+    const Table& entries, const std::filesystem::path& file, bool force);
 
 } // namespace tessera

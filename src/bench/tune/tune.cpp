@@ -5,8 +5,8 @@
 #include <memory>
 #include <utility>
 
+#include "api/node/cpu_call.h"
 #include "api/tuning.h"
-#include "backend/cpu/launch.h"
 #include "bench/case.h"
 #include "bench/contender.h"
 #include "plan/planner.h"
@@ -37,7 +37,7 @@ class PassTuning {
         mlx_(mlx),
         pass_(pass),
         problem_(bench::problem_of(arrays.attention, pass)),
-        device_(cpu::this_device()),
+        device_(cpu_device()),
         // The planner's own choice is first: it wins a tie.
         candidates_(candidates(problem_, device_)) {}
 
@@ -150,6 +150,7 @@ Table tune(
     c.implementation = Implementation::tessera;
     bench::tessera_contender(bench::empty_arrays(c)); // refusals come first
   }
+  Table all_found;
   for (auto c : options.cases) {
     c.implementation = Implementation::tessera;
     const auto arrays = bench::random_arrays(c, false);
@@ -163,16 +164,17 @@ Table tune(
       const auto found = tuning.run(options.rounds, should_stop);
       if (found) {
         const auto problem = bench::problem_of(c, pass);
-        table[key_of(problem, cpu::this_device())] = found->best;
+        const auto key = key_of(problem, cpu_device());
+        table[key] = all_found[key] = found->best;
         tuned(*found);
       }
       use_table(table);
       if (should_stop()) {
-        return table;
+        return all_found;
       }
     }
   }
-  return table;
+  return all_found;
 }
 
 } // namespace tessera

@@ -28,8 +28,8 @@ struct TunedPass {
 };
 
 // Measures every candidate of each case's passes through `attention` on this
-// machine, and MLX's own op, and returns `table` with what it found. While it
-// runs, the table in use is its own; afterwards it is the one returned. No
+// machine, and MLX's own op, and returns what it found. While it runs, the
+// table in use is its own; afterwards it is `table` with what was found. No
 // other call of `attention` may run meanwhile.
 Table tune(
     Table table,
