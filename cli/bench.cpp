@@ -47,17 +47,19 @@ void run(const Options& o) {
   InterruptGuard interrupt;
   BenchReport report(interrupt);
   result = benchmark_attention(benchmark_options(o), &report);
-  files.write(o.force);
-  if (result.interrupted) {
-    throw Interrupted("stopped; what was measured is kept");
-  }
+  finish(result, files, o.force);
 }
 
 void add_output_flags(CLI::App& command, Options& o) {
   command.option_defaults()->group("Output");
-  command.add_option("--csv", o.csv, "One line a pass")->option_text("FILE");
-  command.add_option("--json", o.json, "One object")->option_text("FILE");
+  command.add_option("--csv", o.csv, "One line a pass")
+      ->check(a_name())
+      ->option_text("FILE");
+  command.add_option("--json", o.json, "One object")
+      ->check(a_name())
+      ->option_text("FILE");
   command.add_option("--report", o.report, "A page with plots")
+      ->check(a_name())
       ->option_text("FILE.html");
   command.add_flag("--force", o.force, "Replace files that exist");
 }
@@ -82,6 +84,7 @@ void add_bench(CLI::App& program) {
   command
       ->add_option(
           "--torch", options->torch, "A Python with PyTorch, timed beside")
+      ->check(a_name())
       ->option_text("PYTHON");
   add_output_flags(*command, *options);
   command->callback([options] { run(*options); });

@@ -123,7 +123,7 @@ void BenchReport::measured(
           one.attention.D,
           one.attention.B,
           contender.name,
-          contender.skipped);
+          (contender.failed ? "FAILED: " : "") + contender.skipped);
     }
     for (const auto* pass : {"forward", "backward"}) {
       const auto found = contender.passes.find(pass);
@@ -133,12 +133,17 @@ void BenchReport::measured(
     }
   }
   for (const auto& contender : one.contenders) {
-    if (contender.error && !(*contender.error <= 1)) {
+    if (contender.skipped.empty() && contender.error &&
+        !(*contender.error <= 1)) {
       text += fmt::format(
           "{:>23}{} differs from the definition: queries that see no key?\n",
           "",
           contender.name);
     }
+  }
+  const auto& flash = one.contenders[1];
+  if (flash.path == "mlx") {
+    text += fmt::format("{:>23}{} took MLX's op here\n", "", flash.name);
   }
   if (one.speedup) {
     text += fmt::format("{:>23}speedup {:.2f}", "", *one.speedup);
@@ -151,6 +156,15 @@ void BenchReport::measured(
 
 bool BenchReport::should_stop() {
   return interrupt_.requested();
+}
+
+void finish(
+    const BenchmarkResult& result, const OutputFiles& files, bool force) {
+  files.write(force);
+  require_right(result);
+  if (result.interrupted) {
+    throw Interrupted("stopped; what was measured is kept");
+  }
 }
 
 } // namespace tessera::cli

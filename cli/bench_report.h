@@ -3,6 +3,7 @@
 #include <string>
 
 #include "cli/interrupt.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
 #include "tessera/bench.h"
 
@@ -25,5 +26,10 @@ class BenchReport : public BenchmarkObserver {
   ProgressLine progress_;
   bool headed_ = false;
 };
+
+// Leaves the files, then throws where the benchmark was stopped or a row of it
+// has failed.
+void finish(
+    const BenchmarkResult& result, const OutputFiles& files, bool force);
 
 } // namespace tessera::cli

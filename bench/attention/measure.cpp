@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <thread>
 
-#include "bench/spread.h"
+#include "bench/measure/spread.h"
 
 namespace tessera::bench {
 

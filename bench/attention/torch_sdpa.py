@@ -1,12 +1,14 @@
-"""Times PyTorch's scaled_dot_product_attention for `tessera bench`.
+"""Times PyTorch's scaled_dot_product_attention for `tessera bench`, and gives its values for comparison.
 
-Reads one JSON object a line: {"case": {...}} prepares random inputs, {"time": "forward"} or {"time": "backward"} runs
-that pass once and answers with its seconds. Answers are one JSON object a line. Tessera passes this text to the Python
-that --torch names; nothing else needs it.
+Reads one JSON object a line: {"case": {...}, "folder": F} takes its inputs from files of float32 in F, {"time": "forward"}
+or {"time": "backward"} runs that pass once and answers with its seconds, {"values": F, "backward": true} takes dO from F
+and leaves O, dQ, dK and dV there. Answers are one JSON object a line. Tessera passes this text to the Python that --torch
+names; nothing else needs it.
 """
 
 import json
 import math
+import os
 import resource
 import sys
 import time
@@ -45,17 +47,27 @@ def seen(torch, case):
     return keep
 
 
+def read(torch, folder, name, shape):
+    path = os.path.join(folder, name)
+    return torch.from_file(path, size=math.prod(shape), dtype=torch.float32).reshape(shape).clone()
+
+
+def write(torch, folder, name, x):
+    path = os.path.join(folder, name)
+    torch.from_file(path, shared=True, size=x.numel(), dtype=torch.float32).copy_(x.detach().float().flatten())
+
+
 class Case:
-    def __init__(self, torch, case):
+    def __init__(self, torch, case, folder):
         self.torch = torch
         dtype = getattr(torch, case["dtype"])
         B, Hq, Hkv = case["B"], case["Hq"], case["Hkv"]
         Nq, Nk, D, Dv = case["Nq"], case["Nk"], case["D"], case["Dv"]
-        torch.manual_seed(1)
         self.inputs = [
-            torch.randn(B, H, N, d, dtype=dtype, requires_grad=True) for H, N, d in ((Hq, Nq, D), (Hkv, Nk, D), (Hkv, Nk, Dv))
+            read(torch, folder, name, (B, H, N, d)).to(dtype).requires_grad_()
+            for name, H, N, d in (("Q", Hq, Nq, D), ("K", Hkv, Nk, D), ("V", Hkv, Nk, Dv))
         ]
-        self.cotangent = torch.randn(B, Hq, Nq, Dv, dtype=dtype)
+        self.cotangent = read(torch, folder, "dO", (B, Hq, Nq, Dv)).to(dtype)
         mask = None
         plain = not (any(x is not None for x in case["window"]) or case["chunk"] or case["segments"] or case["prefix"])
         scores = case["bias"] or case["alibi"]
@@ -64,19 +76,19 @@ class Case:
         if not self.causal and (case["causal"] or not plain):
             mask = seen(torch, case)
         if case["mask"]:
-            kept = torch.rand(case["mask"]) < 0.9
+            kept = read(torch, folder, "mask", case["mask"]) != 0
             mask = kept if mask is None else mask & kept
         if scores:
-            mask = self.scores(case, mask, dtype)
+            mask = self.scores(case, folder, mask, dtype)
         self.options = {"attn_mask": mask, "dropout_p": case["dropout"], "is_causal": self.causal}
         if Hq != Hkv:
             self.options["enable_gqa"] = True
 
-    def scores(self, case, keep, dtype):
+    def scores(self, case, folder, keep, dtype):
         torch = self.torch
         total = torch.zeros(1, 1, case["Nq"], case["Nk"])
         if case["bias"]:
-            total = total + torch.randn(case["bias"])
+            total = total + read(torch, folder, "bias", case["bias"])
         if case["alibi"]:
             slopes = torch.exp2(-8 * torch.arange(1, case["Hq"] + 1) / case["Hq"])
             i = torch.arange(case["Nq"])[:, None] + case["Nk"] - case["Nq"]
@@ -99,6 +111,14 @@ class Case:
         self.torch.autograd.grad(O, self.inputs, self.cotangent)
         return time.perf_counter() - start
 
+    def values(self, folder, backward):
+        O = self.forward()
+        write(self.torch, folder, "O", O)
+        if backward:
+            dO = read(self.torch, folder, "dO", O.shape).to(O.dtype)
+            for name, gradient in zip(("dQ", "dK", "dV"), self.torch.autograd.grad(O, self.inputs, dO)):
+                write(self.torch, folder, name, gradient)
+
 
 def main():
     case = None
@@ -113,8 +133,11 @@ def main():
             elif "case" in request:
                 case = None
                 why = refusal(request["case"])
-                case = None if why else Case(torch, request["case"])
+                case = None if why else Case(torch, request["case"], request["folder"])
                 answer(skipped=why or "")
+            elif "values" in request:
+                case.values(request["values"], request["backward"])
+                answer()
             elif "memory" in request:
                 # Linux counts in KiB, macOS in bytes.
                 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -83,8 +83,10 @@ struct Spread {
 // are computed before its clock starts.
 struct ContenderResult {
   std::string name;    // "mlx", "flash" or "torch"
-  std::string skipped; // why there is nothing below; else empty
-  std::string path;    // the code that ran: "tessera/cpu", "mlx", ...
+  std::string skipped; // why nothing was timed; else empty
+  // Ours alone: it threw, or its values are wrong; `skipped` says which.
+  bool failed = false;
+  std::string path; // the code that ran: "tessera/cpu", "mlx", ...
   std::map<std::string, Spread> passes; // "forward", "backward"
   // The medians of the passes, together.
   double time = 0;
@@ -138,11 +140,14 @@ class BenchmarkObserver {
 
 // Times `attention` beside MLX's own op, given the equivalent mask, on every
 // case of the grid: the contenders in turn in each round, so that all see the
-// same machine. Before that its results are compared with plain formulas; a
-// wrong one throws std::logic_error. Throws InputError where a case does not
-// fit.
+// same machine. Before that their results are compared with plain formulas; a
+// wrong one of ours is marked as failed. Throws InputError where a case does
+// not fit, or asks for MLX's op instead of ours.
 BenchmarkResult benchmark_attention(
     const BenchmarkOptions& options, BenchmarkObserver* observer = nullptr);
+
+// Throws std::logic_error where a row has failed, once its files are written.
+void require_right(const BenchmarkResult& result);
 
 // As files: an object with a list "results", whose members have
 // the keys seq_len, head_dim, batch_size, mlx {time, memory}, flash {time,

@@ -17,7 +17,7 @@ double seconds_of(const std::function<void()>& work) {
 
 } // namespace
 
-std::pair<mx::array, std::vector<mx::array>> differentiate(
+Values differentiate(
     const Arrays& arrays, const Function& function, const mx::array& dO) {
   const auto [outputs, gradients] = mx::vjp(
       [&](const std::vector<mx::array>& inputs) -> std::vector<mx::array> {
@@ -57,8 +57,9 @@ std::optional<std::int64_t> MlxContender::memory(bool backward) {
   return static_cast<std::int64_t>(peak > before ? peak - before : 0);
 }
 
-Function MlxContender::function() const {
-  return function_;
+std::optional<Values> MlxContender::values(const mx::array& dO, bool backward) {
+  return backward ? differentiate(arrays_, function_, dO)
+                  : Values{function_(arrays_), {}};
 }
 
 } // namespace tessera::bench

@@ -5,7 +5,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "bench/arrays.h"
@@ -21,6 +20,13 @@ class Failure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// What a contender computes. The gradients are of Arrays::differentiated(), or
+// of the first of them; none where none were asked for.
+struct Values {
+  mx::array O;
+  std::vector<mx::array> gradients;
+};
+
 // Something to time on one case. An empty `skipped` says that it can be run.
 class Contender {
  public:
@@ -34,10 +40,9 @@ class Contender {
   virtual double time(Pass pass) = 0;
   // The most bytes held beyond the inputs while the passes run once.
   virtual std::optional<std::int64_t> memory(bool backward) = 0;
-  // What it computes, where that can be looked at.
-  virtual Function function() const {
-    return nullptr;
-  }
+  // What it computes for a cotangent `dO`, unevaluated or not; absent where
+  // that is not to be compared.
+  virtual std::optional<Values> values(const mx::array& dO, bool backward) = 0;
 };
 
 // One file each.
@@ -51,7 +56,7 @@ class MlxContender : public Contender {
 
   double time(Pass pass) override;
   std::optional<std::int64_t> memory(bool backward) override;
-  Function function() const override;
+  std::optional<Values> values(const mx::array& dO, bool backward) override;
 
  private:
   Arrays arrays_;
@@ -59,7 +64,7 @@ class MlxContender : public Contender {
 };
 
 // O, and the gradients of what `arrays` differentiates; both unevaluated.
-std::pair<mx::array, std::vector<mx::array>> differentiate(
+Values differentiate(
     const Arrays& arrays, const Function& function, const mx::array& dO);
 
 } // namespace tessera::bench

@@ -6,9 +6,8 @@
 
 #include "backend/cpu/peak.h"
 #include "bench/case.h"
-#include "bench/check/check.h"
 #include "bench/contender.h"
-#include "bench/spread.h"
+#include "bench/measure/measure.h"
 #include "bench/torch/torch.h"
 #include "tessera/error.h"
 #include "train/memory/machine.h"
@@ -16,14 +15,6 @@
 namespace tessera {
 
 namespace {
-
-using bench::Contender;
-using Contenders = std::vector<std::unique_ptr<Contender>>;
-using Seconds = std::map<std::string, std::vector<double>>;
-
-std::string name_of(Pass pass) {
-  return pass == Pass::forward ? "forward" : "backward";
-}
 
 std::string now() {
   const auto time =
@@ -33,13 +24,6 @@ std::string now() {
   char text[32];
   std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
   return text;
-}
-
-// Two products forward; dV, dP, dQ, dK and S again backward.
-double flops(const AttentionCase& c, Pass pass, double pairs) {
-  const double features =
-      pass == Pass::forward ? 1.0 * c.D + c.Dv : 3.0 * c.D + 2.0 * c.Dv;
-  return 2 * features * pairs;
 }
 
 // Everything of one benchmark that lasts longer than a case.
@@ -58,12 +42,6 @@ class Benchmark {
     result_.date = now();
     result_.system = system_info();
     result_.rounds = o_.rounds;
-    if (o_.forward) {
-      passes_.push_back(Pass::forward);
-    }
-    if (o_.backward) {
-      passes_.push_back(Pass::backward);
-    }
   }
 
   BenchmarkResult run() {
@@ -88,7 +66,13 @@ class Benchmark {
   }
 
  private:
-  void refuse(const AttentionCase& c) const {
+  static void refuse(const AttentionCase& c) {
+    if (c.implementation == Implementation::mlx) {
+      reject(
+          "bench",
+          "expected tessera's own attention or auto, since MLX's op is timed "
+          "beside it; got --use-flash-attention off");
+    }
     const auto arrays = bench::empty_arrays(c);
     bench::tessera_contender(arrays);
   }
@@ -115,122 +99,20 @@ class Benchmark {
   // Nothing where it was stopped.
   std::optional<CaseResult> measure(const AttentionCase& c) {
     const auto arrays = bench::random_arrays(c, o_.all_gradients);
-    Contenders contenders;
+    bench::Contenders contenders;
     contenders.push_back(bench::mlx_contender(arrays, o_.backward));
     contenders.push_back(bench::tessera_contender(arrays));
     if (torch_) {
-      contenders.push_back(torch_->contender(c));
+      contenders.push_back(torch_->contender(arrays));
     }
-    CaseResult result;
-    result.attention = c;
-    for (auto& contender : contenders) {
-      result.contenders.push_back(first(arrays, *contender));
-    }
-    std::vector<Seconds> seconds(contenders.size());
-    for (int round = 0; round < o_.rounds; ++round) {
-      if (observer_.should_stop()) {
-        result_.interrupted = true;
-        return std::nullopt;
-      }
-      time_round(contenders, seconds);
-    }
-    finish(arrays, contenders, seconds, result);
+    auto result = bench::measure(
+        arrays, contenders, o_, [&] { return observer_.should_stop(); });
+    result_.interrupted = !result;
     return result;
-  }
-
-  // What is done once: the comparison, the memory, and with it the warm-up.
-  ContenderResult first(const bench::Arrays& arrays, Contender& contender) {
-    ContenderResult result;
-    result.name = contender.name;
-    result.path = contender.path;
-    guarded(contender, [&] { result.error = checked(arrays, contender); });
-    guarded(contender, [&] { result.memory = contender.memory(o_.backward); });
-    return result;
-  }
-
-  // MLX's op may take a while on what is the check of ours: forward alone, and
-  // where it differs it is told, not refused.
-  std::optional<double> checked(
-      const bench::Arrays& arrays, const Contender& contender) {
-    const auto function = contender.function();
-    if (!function) {
-      return std::nullopt;
-    }
-    const bool ours = contender.path != "mlx";
-    const double error = bench::error_of(arrays, function, ours && o_.backward);
-    if (ours && !(error <= 1)) {
-      fail(
-          "bench",
-          "expected results within the tolerance of plain formulas; got {:.3g} "
-          "times it ({})",
-          error,
-          describe(arrays.attention));
-    }
-    return error;
-  }
-
-  void time_round(Contenders& contenders, std::vector<Seconds>& seconds) {
-    for (const Pass pass : passes_) {
-      for (std::size_t i = 0; i < contenders.size(); ++i) {
-        guarded(*contenders[i], [&] {
-          seconds[i][name_of(pass)].push_back(contenders[i]->time(pass));
-        });
-      }
-    }
-  }
-
-  // What another's op throws is its cell of the table, not our end.
-  template <class Work>
-  void guarded(Contender& contender, Work work) {
-    if (!contender.skipped.empty()) {
-      return;
-    }
-    try {
-      work();
-    } catch (const std::exception& error) {
-      if (contender.name == "flash") {
-        throw;
-      }
-      contender.skipped = error.what();
-    }
-  }
-
-  void finish(
-      const bench::Arrays& arrays,
-      const Contenders& contenders,
-      const std::vector<Seconds>& seconds,
-      CaseResult& result) {
-    const double pairs = bench::seen_pairs(arrays);
-    for (const Pass pass : passes_) {
-      result.flops[name_of(pass)] = flops(arrays.attention, pass, pairs);
-    }
-    for (std::size_t i = 0; i < contenders.size(); ++i) {
-      auto& cell = result.contenders[i];
-      cell.skipped = contenders[i]->skipped;
-      if (!cell.skipped.empty()) {
-        cell.memory.reset();
-        continue;
-      }
-      for (const auto& [name, values] : seconds[i]) {
-        cell.passes[name] = bench::spread_of(values);
-        cell.time += cell.passes[name].median;
-      }
-    }
-    const auto& mlx = result.contenders[0];
-    const auto& flash = result.contenders[1];
-    if (mlx.skipped.empty() && flash.time > 0) {
-      result.speedup = mlx.time / flash.time;
-    }
-    if (mlx.memory && flash.memory && *mlx.memory > 0) {
-      result.memory_reduction =
-          static_cast<double>(*mlx.memory - *flash.memory) /
-          static_cast<double>(*mlx.memory);
-    }
   }
 
   const BenchmarkOptions& o_;
   BenchmarkObserver& observer_;
-  std::vector<Pass> passes_;
   std::unique_ptr<bench::Torch> torch_;
   BenchmarkResult result_;
 };
@@ -241,6 +123,20 @@ BenchmarkResult benchmark_attention(
     const BenchmarkOptions& options, BenchmarkObserver* observer) {
   BenchmarkObserver silent;
   return Benchmark(options, observer ? *observer : silent).run();
+}
+
+void require_right(const BenchmarkResult& result) {
+  const auto failed = [](const CaseResult& one) {
+    return std::ranges::any_of(one.contenders, &ContenderResult::failed);
+  };
+  const auto first = std::ranges::find_if(result.results, failed);
+  if (first != result.results.end()) {
+    fail(
+        "bench",
+        "expected right results in every row; got {} that failed, first {}",
+        std::ranges::count_if(result.results, failed),
+        describe(first->attention));
+  }
 }
 
 } // namespace tessera

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "bench/spread.h"
+#include "bench/measure/spread.h"
 #include "tessera/bench.h"
 
 namespace tessera {

@@ -7,7 +7,9 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import time
 import unittest
 
 TESSERA = os.environ["TESSERA"]
@@ -16,6 +18,14 @@ SMALL = ["--heads", "4:2", "--rounds", "2", "--table", "none"]
 
 def run(*arguments, **options):
     return subprocess.run([TESSERA, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+
+
+def python_with_torch():
+    for python in (os.environ.get("TORCH_PYTHON"), sys.executable, "python3"):
+        if python and shutil.which(python):
+            if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0:
+                return python
+    return None
 
 
 class Bench(unittest.TestCase):
@@ -117,6 +127,11 @@ class Bench(unittest.TestCase):
         folder.mkdir()
         self.assertRefused(run(*bench, "--json", folder, "--force"), folder)
         self.assertRefused(run(*bench, "--json", self.root / "no" / "x.json"), "folder that exists")
+        # A folder that is there, and takes no file: known before anything is timed.
+        if sys.platform == "linux":
+            refused = run(*bench, "--json", "/proc/x.json")
+            self.assertRefused(refused, "--json", "can be written")
+            self.assertEqual(refused.stdout, "")
         self.assertRefused(run(*bench, "--json", self.root / "x", "--csv", self.root / "x"), "again")
         self.assertEqual(sorted(p.name for p in self.root.iterdir()), ["folder", "mine"])
 
@@ -147,6 +162,15 @@ class Bench(unittest.TestCase):
             ([*attention, "--seq-lengths", "32"], "--lengths"),
             ([*attention, "--use-flash-attention", "maybe"], "--use-flash-attention"),
             ([*attention, "--torch", self.root / "no-python"], "no-python"),
+            ([*attention, "--use-flash-attention", "off"], "--use-flash-attention off"),
+            ([*attention, "--csv", ""], "--csv"),
+            ([*attention, "--json", ""], "--json"),
+            ([*attention, "--report", ""], "--report"),
+            ([*attention, "--torch", ""], "--torch"),
+            ([*attention, "--table", ""], "--table"),
+            ([*attention, "--table", self.root / "no.json"], "no.json"),
+            (["explain", "--table", self.root / "no.json"], "no.json"),
+            (["tune", "--table", "/proc/tune.json"], "/proc/tune.json"),
             (["bench", "attention", "--seq-lengths", "0"], "--seq-lengths"),
             (["explain", "--heads", "3:2"], "3:2"),
             (["tune", "--flash-block-size", "64", "--table", self.root / "t.json"], "--flash-block-size"),
@@ -173,9 +197,15 @@ class Bench(unittest.TestCase):
         self.assertGreater(len(result["results"]), 0)
 
     def test_explain(self):
-        text = self.assertDone(run("explain", "--causal", "--lengths", "1:300", "--heads", "32:8", "--table", "none"))
-        for word in ("implementation", "forward", "backward", "heads 32:8, lengths 1:300", "MiB of workspace"):
+        few = ["explain", "--causal", "--lengths", "1:300", "--heads", "32:8", "--table", "none"]
+        text = self.assertDone(run(*few, "--use-flash-attention"))
+        for word in ("implementation", "forward", "backward", "heads 32:8, lengths 1:300", "MiB of workspace", "runs of"):
             self.assertIn(word, text)
+        # No blocks of a path that is not taken.
+        for flags in (few, [*few, "--use-flash-attention", "off"]):
+            text = self.assertDone(run(*flags))
+            self.assertIn("mlx", text)
+            self.assertNotIn("forward", text)
         facts = json.loads(self.assertDone(run("explain", "--bias", "1xHxNxN", "--json", "--table", "none")))
         self.assertTrue(facts["reason"])
         self.assertEqual([p["pass"] for p in facts["passes"]], ["forward", "backward", "dbias"])
@@ -184,6 +214,7 @@ class Bench(unittest.TestCase):
             self.assertFalse(one["tuned"])
         off = json.loads(self.assertDone(run("explain", "--use-flash-attention", "off", "--json", "--table", "none")))
         self.assertEqual(off["implementation"], "mlx")
+        self.assertEqual(off["passes"], [])
 
     def test_tune(self):
         table = self.root / "new" / "tune.json"
@@ -197,6 +228,76 @@ class Bench(unittest.TestCase):
         # Another shape joins what is there.
         self.assertDone(run("tune", *case, "--batch", "8", "--passes", "forward", "--rounds", "2"))
         self.assertEqual(len(json.loads(table.read_text())["entries"]), 3)
+
+    def test_a_table_of_another_machine(self):
+        table = self.root / "tune.json"
+        case = ["--lengths", "64", "--head-dim", "16", "--heads", "2:1", "--table", table]
+        self.assertDone(run("tune", *case, "--rounds", "1"))
+        saved = json.loads(table.read_text())
+        for entry in saved["entries"]:
+            entry["processor"] = "Another CPU"
+        table.write_text(json.dumps(saved))
+        done = run("explain", *case)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.assertIn("Another CPU", done.stderr)
+        self.assertNotIn("tuned", done.stdout)
+        # Its entries stay beside those of this one.
+        self.assertDone(run("tune", *case, "--rounds", "1"))
+        self.assertEqual(len(json.loads(table.read_text())["entries"]), 4)
+        self.assertDone(run("explain", *case))
+
+    def test_blocks_of_a_table_that_are_illegal(self):
+        table = self.root / "tune.json"
+        case = ["--lengths", "64", "--head-dim", "16", "--heads", "2:1", "--table", table]
+        self.assertDone(run("tune", *case, "--rounds", "1"))
+        saved = json.loads(table.read_text())
+        for entry in saved["entries"]:
+            entry["rows"] = 7
+        table.write_text(json.dumps(saved))
+        shown = self.assertDone(run("explain", *case))
+        self.assertIn("not taken: expected a block of rows", shown)
+        self.assertNotIn("the saved table says", shown)
+
+    def test_a_tuning_that_is_stopped_loses_nothing(self):
+        table = self.root / "tune.json"
+        for text, flags in (("notes", ["--force"]), (None, [])):
+            if text is None:
+                self.assertDone(run(
+                    "tune", "--lengths", "64", "--head-dim", "16", "--rounds", "1", "--table", table, "--force"))
+            else:
+                table.write_text(text)
+            before = table.read_text()
+            process = subprocess.Popen(
+                [TESSERA, "tune", "--lengths", "3000", "--rounds", "100000", "--table", str(table), *flags],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            time.sleep(1)  # once it measures; however far it is, nothing may be lost
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=120)
+            self.assertNotEqual(process.returncode, 0, errors)
+            self.assertEqual(table.read_text(), before)
+
+    def test_torch_is_compared(self):
+        python = python_with_torch()
+        if python is None:
+            self.skipTest("no Python with PyTorch")
+        file = self.root / "one.json"
+        for flags in (
+            ["--causal"], ["--dtype", "bf16"], ["--dtype", "float16", "--lengths", "33:50", "--causal"],
+            ["--causal", "--segments", "20,1,29"], ["--window", "5:2"], ["--mask", "1x1xNxN"],
+            ["--bias", "1xHxNxN", "--causal"], ["--alibi", "--causal", "--chunk", "16"],
+        ):
+            lengths = [] if "--lengths" in flags else ["--lengths", "50"]
+            self.assertDone(run(
+                "bench", "attention", *SMALL, *lengths, "--head-dim", "24", *flags, "--torch", python,
+                "--json", file, "--force",
+            ))
+            one = json.loads(file.read_text())["results"][0]
+            self.assertNotIn("skipped", one["torch"], flags)
+            self.assertLessEqual(one["torch"]["error_in_tolerances"], 1, flags)
+            self.assertGreater(one["torch"]["error_in_tolerances"], 0, flags)
+            self.assertLessEqual(one["flash"]["error_in_tolerances"], 1, flags)
 
     def test_a_table_that_is_none(self):
         table = self.root / "notes.json"

@@ -83,46 +83,56 @@ double error_in_tolerances(
   return error == 0 ? 0 : error / tolerance;
 }
 
-} // namespace
-
-double error_of(const Arrays& arrays, const Function& function, bool backward) {
-  const auto& c = arrays.attention;
-  const auto rows = some_rows(c);
-  const mx::array index(rows.data(), {static_cast<int>(rows.size())});
-  std::vector<mx::array> got;
-  if (backward) {
-    const auto dO = mx::astype(
-        mx::multiply(arrays.dO, indicator(c, rows)), arrays.dO.dtype());
-    auto [O, gradients] = differentiate(arrays, function, dO);
-    got = gradients;
-    got[0] = mx::take(got[0], index, 2);
-    got.push_back(mx::take(O, index, 2));
-  } else {
-    got = {mx::take(function(arrays), index, 2)};
-  }
-  mx::eval(got);
-
+double error_of(
+    const Arrays& arrays,
+    const Values& got,
+    const std::vector<int>& rows,
+    bool backward) {
   const OnCpu guard;
+  const mx::array index(rows.data(), {static_cast<int>(rows.size())});
   const auto dO = mx::take(arrays.dO, index, 2);
-  auto exact = plain_attention(arrays, rows, dO, Precision::exact, backward);
-  auto plain = plain_attention(arrays, rows, dO, Precision::plain, backward);
-  auto terms = magnitudes(arrays, rows, dO, backward);
-  terms.gradients.push_back(terms.O);
-  exact.gradients.push_back(exact.O);
-  plain.gradients.push_back(plain.O);
-  double worst = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
+  const auto exact =
+      plain_attention(arrays, rows, dO, Precision::exact, backward);
+  const auto plain =
+      plain_attention(arrays, rows, dO, Precision::plain, backward);
+  const auto terms = magnitudes(arrays, rows, dO, backward);
+  const auto sums = [](mx::Dtype dtype, const mx::array& x) {
+    return epsilon(dtype) * largest(x);
+  };
+  double worst = error_in_tolerances(
+      mx::take(got.O, index, 2), exact.O, plain.O, sums(mx::float32, terms.O));
+  for (std::size_t i = 0; i < got.gradients.size(); ++i) {
+    const auto& gradient = got.gradients[i];
     // Bias, slopes and sinks sum what is rounded to the dtype; the others are
     // sums in float32.
-    const bool learned = backward && i >= 3 && i + 1 < got.size();
-    const double sums =
-        epsilon(learned ? c.dtype : mx::float32) * largest(terms.gradients[i]);
+    const auto summed = i >= 3 ? arrays.attention.dtype : mx::float32;
     worst = std::max(
         worst,
         error_in_tolerances(
-            got[i], exact.gradients[i], plain.gradients[i], sums));
+            i == 0 ? mx::take(gradient, index, 2) : gradient,
+            exact.gradients[i],
+            plain.gradients[i],
+            sums(summed, terms.gradients[i])));
   }
   return worst;
+}
+
+} // namespace
+
+std::optional<double> error_of(
+    const Arrays& arrays, Contender& contender, bool backward) {
+  const auto rows = some_rows(arrays.attention);
+  const auto dO = mx::astype(
+      mx::multiply(arrays.dO, indicator(arrays.attention, rows)),
+      arrays.dO.dtype());
+  const auto got = contender.values(dO, backward);
+  if (!got) {
+    return std::nullopt;
+  }
+  auto all = got->gradients;
+  all.push_back(got->O);
+  mx::eval(all);
+  return error_of(arrays, *got, rows, backward);
 }
 
 } // namespace tessera::bench

@@ -99,6 +99,7 @@ Line line_of(
   line.emplace_back("memory_bytes", or_empty(contender.memory));
   line.emplace_back("error_in_tolerances", or_empty(contender.error));
   line.emplace_back("skipped", contender.skipped);
+  line.emplace_back("failed", contender.failed ? "1" : "0");
   line.emplace_back("speedup", or_empty(one.speedup));
   line.emplace_back("memory_reduction", or_empty(one.memory_reduction));
   add_machine(line, result);

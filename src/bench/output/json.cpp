@@ -42,6 +42,7 @@ json contender_json(
       {"error_in_tolerances", or_null(contender.error)}};
   if (!contender.skipped.empty()) {
     object["skipped"] = contender.skipped;
+    object["failed"] = contender.failed;
   }
   for (const auto& [pass, spread] : contender.passes) {
     object[pass] = pass_json(result, one, pass, spread);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bench/case.h"
+#include "bench/torch/exchange.h"
 #include "embedded/torch_script.h"
 #include "tessera/error.h"
 
@@ -52,26 +53,54 @@ json to_json(const AttentionCase& c) {
 
 class TorchContender : public Contender {
  public:
-  TorchContender(Child& child, const AttentionCase& c) : child_(child) {
-    const auto answer = ask(child, {{"case", to_json(c)}});
+  TorchContender(Child& child, const Arrays& arrays)
+      : child_(child), arrays_(arrays) {
+    const Exchange exchange;
+    const auto& o = arrays.options;
+    exchange.put("Q", arrays.Q);
+    exchange.put("K", arrays.K);
+    exchange.put("V", arrays.V);
+    exchange.put("dO", arrays.dO);
+    if (o.mask) {
+      exchange.put("mask", *o.mask);
+    }
+    if (o.bias) {
+      exchange.put("bias", *o.bias);
+    }
+    const auto answer =
+        ask(child,
+            {{"case", to_json(arrays.attention)},
+             {"folder", exchange.folder().string()}});
     skipped = answer.value("error", answer.value("skipped", std::string()));
   }
 
   double time(Pass pass) override {
-    const auto answer = ask(child_, {{"time", name_of(pass)}});
-    if (answer.contains("error")) {
-      throw Failure(answer["error"].get<std::string>());
+    return asked({{"time", name_of(pass)}}).at("seconds").get<double>();
+  }
+
+  // Of Q, K and V alone. Dropout is another in each library.
+  std::optional<Values> values(const mx::array& dO, bool backward) override {
+    if (arrays_.attention.dropout > 0) {
+      return std::nullopt;
     }
-    return answer.at("seconds").get<double>();
+    const Exchange exchange;
+    exchange.put("dO", dO);
+    asked({{"values", exchange.folder().string()}, {"backward", backward}});
+    const auto get = [&](const char* name, const mx::array& like) {
+      return mx::astype(exchange.get(name, like.shape()), like.dtype());
+    };
+    Values values{get("O", dO), {}};
+    if (backward) {
+      values.gradients = {
+          get("dQ", arrays_.Q), get("dK", arrays_.K), get("dV", arrays_.V)};
+    }
+    return values;
   }
 
   // Of the process, and known only where no earlier case held more.
   std::optional<std::int64_t> memory(bool backward) override {
     const auto pass = backward ? Pass::backward : Pass::forward;
-    const auto answer = ask(child_, {{"memory", name_of(pass)}});
-    if (answer.contains("error")) {
-      throw Failure(answer["error"].get<std::string>());
-    }
+    const auto answer = asked({{"memory", name_of(pass)}});
     const auto memory = answer.value("memory", json());
     return memory.is_null() ? std::nullopt
                             : std::optional(memory.get<std::int64_t>());
@@ -82,7 +111,16 @@ class TorchContender : public Contender {
     return pass == Pass::forward ? "forward" : "backward";
   }
 
+  json asked(const json& request) {
+    auto answer = ask(child_, request);
+    if (answer.contains("error")) {
+      throw Failure(answer["error"].get<std::string>());
+    }
+    return answer;
+  }
+
   Child& child_;
+  Arrays arrays_;
 };
 
 } // namespace
@@ -100,8 +138,8 @@ Torch::Torch(const std::string& python, int threads)
   version_ = answer.value("version", "");
 }
 
-std::unique_ptr<Contender> Torch::contender(const AttentionCase& c) {
-  auto contender = std::make_unique<TorchContender>(child_, c);
+std::unique_ptr<Contender> Torch::contender(const Arrays& arrays) {
+  auto contender = std::make_unique<TorchContender>(child_, arrays);
   contender->name = "torch";
   contender->path = "torch " + version_;
   return contender;

@@ -14,7 +14,8 @@ class Torch {
   // `python`: an interpreter. InputError where it has no PyTorch.
   Torch(const std::string& python, int threads);
 
-  std::unique_ptr<Contender> contender(const AttentionCase& c);
+  // On the same inputs as the others.
+  std::unique_ptr<Contender> contender(const Arrays& arrays);
 
  private:
   Child child_;

@@ -1,4 +1,4 @@
-#include "bench/spread.h"
+#include "bench/measure/spread.h"
 
 #include <algorithm>
 
