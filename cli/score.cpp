@@ -45,7 +45,10 @@ nlohmann::json score_document(
 
 void run(const Options& options) {
   const auto loaded = load_model(options.model);
-  const auto data = read_dataset(options.data, loaded.tokenizer);
+  const auto data = read_dataset(
+      options.data,
+      loaded.tokenizer,
+      {.tokenizer_folder = options.model.model});
   Total total;
   for (const auto& document : data.documents) {
     const auto line = score_document(loaded, document, total);
@@ -80,7 +83,7 @@ void add_score(CLI::App& program) {
       ->add_option(
           "--data",
           options->data,
-          "A .jsonl of {text} or {prompt, completion}, or a .txt")
+          "A .jsonl of {text}, {prompt, completion} or {messages}, or a .txt")
       ->required();
   command->add_flag(
       "--json",

@@ -13,14 +13,18 @@ namespace tessera {
 
 struct Document {
   TokenIds tokens;
-  // The first `prompt_length` tokens are context: the loss does not count their
-  // prediction. 0 for plain text.
-  std::int32_t prompt_length = 0;
+  // The loss does not count the prediction of these tokens: a prompt, or what
+  // others than the assistant say. In order, apart; none for plain text.
+  std::vector<TokenSpan> context = {};
   // Where it came from, 1-based: its line, or the row of a .txt.
   std::int64_t line = 1;
 
   bool operator==(const Document&) const = default;
 };
+
+// 1 for each token whose prediction counts in the loss, else 0: the first
+// token, which nothing predicts, and the context. [tokens]
+std::vector<float> loss_weights(const Document& document);
 
 struct Dataset {
   std::filesystem::path file;
@@ -40,28 +44,35 @@ enum class LongDocuments {
 };
 
 struct DatasetOptions {
-  // Leave the prompt of {"prompt", "completion"} out of the loss.
+  // Leave the prompt of {"prompt", "completion"}, and all but the assistant's
+  // answers of {"messages"}, out of the loss.
   bool mask_prompt = false;
   // The most tokens a document may have; 0 for any number.
   std::int32_t max_seq_length = 0;
   LongDocuments long_documents = LongDocuments::error;
   // Appended to each document that does not end in it already; absent: none.
   std::optional<std::int32_t> eos_id = std::nullopt;
+  // The tokenizer's folder, which the chat template is read from where there
+  // are chats.
+  std::filesystem::path tokenizer_folder = {};
 };
 
 // Reads one file.
-//   .jsonl  a document a line: {"text"} or {"prompt", "completion"}.
+//   .jsonl  a document a line: {"text"}, {"prompt", "completion"}, or
+//           {"messages": [{"role", "content"}, ...]}, a chat in the form of the
+//           tokenizer's own template (see chat.h), to which no end token is
+//           added.
 //   .txt    one stream of text, cut into rows of max_seq_length tokens; a row
 //           begins with the last token of the row before, so that each token
 //           is predicted once and none is lost. With max_seq_length 0 it is
 //           one document.
 // Prompt and completion are encoded as the one text that they make. A token
 // that reaches over the boundary belongs to the completion. Other keys are
-// ignored. Malformed JSON, a wrong type, an unknown shape or chat data
-// ("messages") is an InputError with file and line; so is a file without
-// documents, and mask_prompt where there is no prompt. A document without a
-// token to predict is kept: scoring has a line for it, training counts it and
-// leaves it out.
+// ignored. Malformed JSON, a wrong type, an unknown shape or a chat that
+// the template does not allow is an InputError with file and line; so is a file
+// without documents, and mask_prompt where there is no prompt. A document
+// without a token to predict is kept: scoring has a line for it, training
+// counts it and leaves it out.
 Dataset read_dataset(
     const std::filesystem::path& file,
     const Tokenizer& tokenizer,

@@ -13,6 +13,14 @@ namespace tessera {
 
 using TokenIds = std::vector<std::int32_t>;
 
+// Tokens [begin, end) of a row.
+struct TokenSpan {
+  std::int32_t begin = 0;
+  std::int32_t end = 0;
+
+  bool operator==(const TokenSpan&) const = default;
+};
+
 // The tokenizer of a Hugging Face `tokenizer.json`: byte-level BPE (Qwen2,
 // Llama 3, GPT-2) and SentencePiece-style BPE with byte fallback (TinyLlama,
 // Llama 2). A component that is not supported is refused by its name.

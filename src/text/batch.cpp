@@ -6,6 +6,17 @@
 
 namespace tessera {
 
+std::vector<float> loss_weights(const Document& document) {
+  std::vector<float> weights(document.tokens.size(), 1.0f);
+  if (!weights.empty()) {
+    weights.front() = 0.0f;
+  }
+  for (const auto& [begin, end] : document.context) {
+    std::fill(weights.begin() + begin, weights.begin() + end, 0.0f);
+  }
+  return weights;
+}
+
 namespace {
 
 // Tokens that are read to predict the next one.
@@ -34,13 +45,12 @@ std::size_t columns_of(const Dataset& data, const Rows& rows) {
 }
 
 void add_document(const Document& document, std::size_t cell, Batch& batch) {
+  const auto weights = loss_weights(document);
   for (std::size_t t = 0; t + 1 < document.tokens.size(); ++t, ++cell) {
-    const bool counts =
-        t + 1 >= static_cast<std::size_t>(document.prompt_length);
     batch.inputs[cell] = document.tokens[t];
     batch.targets[cell] = document.tokens[t + 1];
-    batch.weights[cell] = counts ? 1.0f : 0.0f;
-    batch.target_count += counts;
+    batch.weights[cell] = weights[t + 1];
+    batch.target_count += weights[t + 1] != 0;
     ++batch.token_count;
   }
 }

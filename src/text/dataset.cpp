@@ -4,7 +4,9 @@
 #include <numeric>
 #include <random>
 
+#include "tessera/chat.h"
 #include "tessera/error.h"
+#include "text/chat/messages.h"
 #include "text/json.h"
 #include "text/long_documents.h"
 
@@ -55,33 +57,27 @@ void check_shape(const json& object, bool mask_prompt, const Place& place) {
   bool has_text = object.contains("text");
   bool has_prompt = object.contains("prompt");
   bool has_completion = object.contains("completion");
-  if (!has_text && !has_prompt && object.contains("messages")) {
-    reject(
-        "dataset",
-        "expected \"text\", or \"prompt\" and \"completion\"; got "
-        "\"messages\", "
-        "chat data that is not supported yet ({})",
-        place.name());
-  }
-  if (has_prompt != has_completion || has_text == has_prompt) {
+  bool has_messages = object.contains("messages");
+  if (has_prompt != has_completion ||
+      has_text + has_prompt + has_messages != 1) {
     std::string got;
-    for (auto* key : {"text", "prompt", "completion"}) {
+    for (auto* key : {"text", "prompt", "completion", "messages"}) {
       if (object.contains(key)) {
         got += fmt::format("{}\"{}\"", got.empty() ? "" : ", ", key);
       }
     }
     reject(
         "dataset",
-        "expected either \"text\", or \"prompt\" and \"completion\"; got {} "
-        "({})",
+        "expected \"text\", or \"prompt\" and \"completion\", or "
+        "\"messages\"; got {} ({})",
         got.empty() ? "none of them" : got,
         place.name());
   }
   if (mask_prompt && has_text) {
     reject(
         "dataset",
-        "expected \"prompt\" and \"completion\" with --mask-prompt; got "
-        "\"text\" ({})",
+        "expected \"prompt\" and \"completion\", or \"messages\", with "
+        "--mask-prompt; got \"text\" ({})",
         place.name());
   }
 }
@@ -91,34 +87,67 @@ std::int32_t common_prefix(const TokenIds& a, const TokenIds& b) {
   return static_cast<std::int32_t>(end - a.begin());
 }
 
-Document read_document(
-    const json& object,
-    const Tokenizer& tokenizer,
-    const DatasetOptions& options,
-    const Place& place) {
-  check_shape(object, options.mask_prompt, place);
-  Document document;
-  document.line = place.line;
-  if (object.contains("text")) {
-    document.tokens = tokenizer.encode(string_at(object, "text", place));
-  } else {
+// Reads documents of one file.
+class Reader {
+ public:
+  Reader(const Tokenizer& tokenizer, const DatasetOptions& options)
+      : tokenizer_(tokenizer), options_(options) {}
+
+  Document operator()(const json& object, const Place& place) {
+    check_shape(object, options_.mask_prompt, place);
+    Document document;
+    document.line = place.line;
+    if (object.contains("messages")) {
+      read_chat(object, place, document);
+      return document;
+    }
+    if (object.contains("text")) {
+      document.tokens = tokenizer_.encode(string_at(object, "text", place));
+    } else {
+      read_pair(object, place, document);
+    }
+    append_eos(document.tokens, options_.eos_id);
+    return document;
+  }
+
+ private:
+  void read_pair(const json& object, const Place& place, Document& document) {
     auto prompt = string_at(object, "prompt", place);
     auto completion = string_at(object, "completion", place);
-    document.tokens = tokenizer.encode(prompt + completion);
-    if (options.mask_prompt) {
-      document.prompt_length =
-          common_prefix(tokenizer.encode(prompt), document.tokens);
+    document.tokens = tokenizer_.encode(prompt + completion);
+    auto length = common_prefix(tokenizer_.encode(prompt), document.tokens);
+    if (options_.mask_prompt && length > 0) {
+      document.context = {{0, length}};
     }
   }
-  append_eos(document.tokens, options.eos_id);
-  return document;
-}
+
+  void read_chat(const json& object, const Place& place, Document& document) {
+    auto messages = text::read_messages(object, place.name());
+    if (!chat_) {
+      chat_ = load_chat_template(options_.tokenizer_folder);
+    }
+    try {
+      auto [tokens, context] = encode_chat(*chat_, tokenizer_, messages);
+      document.tokens = std::move(tokens);
+      if (options_.mask_prompt) {
+        document.context = std::move(context);
+      }
+    } catch (const InputError& error) {
+      throw InputError(fmt::format("{} ({})", error.what(), place.name()));
+    }
+  }
+
+  const Tokenizer& tokenizer_;
+  const DatasetOptions& options_;
+  std::optional<ChatTemplate> chat_;
+};
 
 std::vector<Document> read_jsonl(
     const std::filesystem::path& file,
     const Tokenizer& tokenizer,
     const DatasetOptions& options) {
   auto in = text::open_file("dataset", file);
+  Reader read(tokenizer, options);
   std::vector<Document> documents;
   Place place{file.string(), 0};
   for (std::string line; std::getline(in, line);) {
@@ -131,7 +160,7 @@ std::vector<Document> read_jsonl(
       continue;
     }
     auto object = text::parse_json("dataset", text, place.file, place.line);
-    documents.push_back(read_document(object, tokenizer, options, place));
+    documents.push_back(read(object, place));
   }
   if (in.bad()) {
     reject("dataset", "expected a readable file; got {}", place.name());
@@ -146,8 +175,8 @@ std::vector<Document> read_txt(
   if (options.mask_prompt) {
     reject(
         "dataset",
-        "expected \"prompt\" and \"completion\" with --mask-prompt; got plain "
-        "text ({})",
+        "expected \"prompt\" and \"completion\", or \"messages\", with "
+        "--mask-prompt; got plain text ({})",
         file.string());
   }
   auto content = text::read_file("dataset", file);
@@ -169,7 +198,7 @@ std::vector<Document> read_txt(
     auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(from);
     auto count = static_cast<std::ptrdiff_t>(std::min(row, size - from));
     auto number = static_cast<std::int64_t>(rows.size() + 1);
-    rows.push_back({TokenIds(begin, begin + count), 0, number});
+    rows.push_back({TokenIds(begin, begin + count), {}, number});
   }
   return rows;
 }

@@ -39,10 +39,15 @@ Document piece(const Document& whole, std::size_t begin, std::size_t count) {
   Document part;
   part.tokens.assign(from, from + static_cast<std::ptrdiff_t>(count));
   part.line = whole.line;
-  const auto context =
-      std::max<std::int64_t>(0, whole.prompt_length - std::int64_t(begin));
-  part.prompt_length = static_cast<std::int32_t>(
-      std::min(context, static_cast<std::int64_t>(count)));
+  const auto first = static_cast<std::int32_t>(begin);
+  const auto size = static_cast<std::int32_t>(count);
+  for (const auto& span : whole.context) {
+    const auto start = std::max(span.begin - first, 0);
+    const auto stop = std::min(span.end - first, size);
+    if (start < stop) {
+      part.context.push_back({start, stop});
+    }
+  }
   return part;
 }
 

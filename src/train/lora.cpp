@@ -5,6 +5,7 @@
 
 #include "model/safetensors.h"
 #include "tessera/error.h"
+#include "text/hash.h"
 #include "train/order.h"
 #include "train/run/files.h"
 
@@ -112,14 +113,6 @@ std::map<std::string, mx::Shape> lora_shapes(
   return shapes;
 }
 
-std::uint64_t hash_of(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL; // FNV-1a
-  for (unsigned char c : text) {
-    hash = (hash ^ c) * 0x100000001b3ULL;
-  }
-  return hash;
-}
-
 // The modules' names within a layer, as mlx-lm writes its keys.
 std::vector<std::string> layer_keys(
     const ModelConfig& model, const LoraConfig& lora) {
@@ -188,7 +181,7 @@ Parameters init_lora(
       continue;
     }
     float bound = 1 / std::sqrt(static_cast<float>(shape[0]));
-    auto key = mx::random::key(train::derive_seed(seed, hash_of(name)));
+    auto key = mx::random::key(train::derive_seed(seed, text::fnv1a(name)));
     parameters.emplace(
         name, mx::random::uniform(-bound, bound, shape, mx::float32, key));
   }

@@ -47,7 +47,10 @@ std::string fingerprint(const Dataset& data) {
   Fingerprint print;
   for (const Document& document : data.documents) {
     print.add(document.tokens.size());
-    print.add(static_cast<std::uint64_t>(document.prompt_length));
+    for (const auto& [begin, end] : document.context) {
+      print.add(static_cast<std::uint64_t>(begin));
+      print.add(static_cast<std::uint64_t>(end));
+    }
     for (std::int32_t id : document.tokens) {
       print.add(static_cast<std::uint64_t>(id));
     }
@@ -82,15 +85,15 @@ Dataset read_split(
     return {};
   }
   DatasetOptions reading{
-      options.mask_prompt, options.max_seq_length, options.long_documents, {}};
+      options.mask_prompt, options.max_seq_length, options.long_documents};
+  reading.tokenizer_folder = options.tokenizer.parent_path();
   const ModelConfig& config = run.network.config;
   if (!config.eos_token_ids.empty()) {
     reading.eos_id = config.eos_token_ids.front();
   }
   Dataset data = read_dataset(file, tokenizer, reading);
   std::size_t empty = std::erase_if(data.documents, [](const Document& d) {
-    auto context = std::max<std::int32_t>(1, d.prompt_length);
-    return d.tokens.size() <= static_cast<std::size_t>(context);
+    return std::ranges::count(loss_weights(d), 1.0f) == 0;
   });
   if (data.documents.empty()) {
     reject(

@@ -48,7 +48,7 @@ TEST_F(DatasetTest, ReadsTextByLine) {
       "train.jsonl",
       "\xEF\xBB\xBF{\"text\": \"ab\"}\r\n \t\r\n"
       "{\"text\": \"b\", \"source\": [1]}");
-  std::vector<Document> expected = {{{0, 5, 6}, 0, 1}, {{0, 4, 2, 6}, 0, 3}};
+  std::vector<Document> expected = {{{0, 5, 6}, {}, 1}, {{0, 4, 2, 6}, {}, 3}};
   EXPECT_EQ(data.documents, expected);
   EXPECT_EQ(data.file, folder / "train.jsonl");
 }
@@ -61,12 +61,14 @@ TEST_F(DatasetTest, PromptAndCompletionMakeOneText) {
   auto masked = read("a.jsonl", line).documents;
   EXPECT_EQ(masked[0].tokens, whole[0].tokens);
   auto prompt = tokenizer.encode("b ");
-  auto length = static_cast<std::size_t>(masked[0].prompt_length);
+  ASSERT_EQ(masked[0].context.size(), 1u);
+  EXPECT_EQ(masked[0].context[0].begin, 0);
+  auto length = static_cast<std::size_t>(masked[0].context[0].end);
   ASSERT_GT(length, 0u);
   ASSERT_LT(length, masked[0].tokens.size());
   EXPECT_TRUE(std::equal(
       prompt.begin(),
-      prompt.begin() + masked[0].prompt_length,
+      prompt.begin() + std::ptrdiff_t(length),
       masked[0].tokens.begin()));
   // The next token is the completion's, or reaches over the boundary.
   EXPECT_TRUE(
@@ -100,7 +102,6 @@ TEST_F(DatasetTest, ErrorsNameFileAndLine) {
   bad("{\"prompt\": \"a\"}", "got \"prompt\"");
   bad("{\"text\": \"a\", \"completion\": \"b\"}", "\"text\", \"completion\"");
   bad("{\"Text\": \"a\"}", "none of them");
-  bad("{\"messages\": []}", "\"messages\", chat data");
 }
 
 TEST_F(DatasetTest, AnEmptySplitIsRefused) {
@@ -140,7 +141,9 @@ TEST_F(DatasetTest, LongDocumentsAreSplitOrTruncatedWhenAsked) {
   options.long_documents = LongDocuments::split;
   auto data = read("a.jsonl", text);
   std::vector<Document> pieces = {
-      {{0, 4, 2, 4}, 4, 1}, {{4, 2, 4, 2}, 2, 1}, {{2, 4, 2, 6}, 0, 1}};
+      {{0, 4, 2, 4}, {{0, 4}}, 1},
+      {{4, 2, 4, 2}, {{0, 2}}, 1},
+      {{2, 4, 2, 6}, {}, 1}};
   data.documents.resize(3);
   EXPECT_EQ(data.documents, pieces);
   EXPECT_EQ(data.long_documents, 1u);
@@ -157,7 +160,7 @@ TEST_F(DatasetTest, LongDocumentsAreSplitOrTruncatedWhenAsked) {
 TEST_F(DatasetTest, DocumentsWithoutATokenToPredictAreKept) {
   options.eos_id = std::nullopt;
   auto short_ones = read("a.jsonl", "{\"text\": \"\"}\n{\"text\": \"ab\"}");
-  std::vector<Document> expected = {{{0}, 0, 1}, {{0, 5}, 0, 2}};
+  std::vector<Document> expected = {{{0}, {}, 1}, {{0, 5}, {}, 2}};
   EXPECT_EQ(short_ones.documents, expected);
   options.mask_prompt = true;
   auto masked = read("a.jsonl", R"({"prompt": "a b", "completion": ""})");
@@ -172,12 +175,15 @@ TEST_F(DatasetTest, PlainTextIsCutIntoRowsThatOverlapByOne) {
   // 0 4 1 4 1 4 1 6
   auto rows = read("a.txt", "a a a").documents;
   std::vector<Document> expected = {
-      {{0, 4, 1}, 0, 1}, {{1, 4, 1}, 0, 2}, {{1, 4, 1}, 0, 3}, {{1, 6}, 0, 4}};
+      {{0, 4, 1}, {}, 1},
+      {{1, 4, 1}, {}, 2},
+      {{1, 4, 1}, {}, 3},
+      {{1, 6}, {}, 4}};
   EXPECT_EQ(rows, expected);
   options.max_seq_length = 0;
   EXPECT_EQ(
       read("a.txt", "a a a").documents,
-      (std::vector<Document>{{{0, 4, 1, 4, 1, 4, 1, 6}, 0, 1}}));
+      (std::vector<Document>{{{0, 4, 1, 4, 1, 4, 1, 6}, {}, 1}}));
 }
 
 TEST_F(DatasetTest, EveryTokenOfPlainTextIsPredictedOnce) {
@@ -242,7 +248,8 @@ TEST(EpochOrder, EveryPlaceIsAsLikely) {
 }
 
 TEST(MakeBatch, ShiftsPadsAndWeighs) {
-  Dataset data{"x.jsonl", {{{1, 2, 3, 4}, 2, 1}, {{5, 6}, 0, 2}, {{7}, 0, 3}}};
+  Dataset data{
+      "x.jsonl", {{{1, 2, 3, 4}, {{0, 2}}, 1}, {{5, 6}, {}, 2}, {{7}, {}, 3}}};
   auto batch = make_batch(data, {{1}, {0}, {2}}, 9);
   EXPECT_EQ(batch.rows, 3);
   EXPECT_EQ(batch.columns, 3);
@@ -260,7 +267,8 @@ TEST(MakeBatch, ShiftsPadsAndWeighs) {
 // Documents side by side: none predicts the first token of the next, positions
 // begin anew, and padding is of no document.
 TEST(MakeBatch, PutsDocumentsSideBySide) {
-  Dataset data{"x.jsonl", {{{1, 2, 3, 4}, 2, 1}, {{5, 6}, 0, 2}, {{7}, 0, 3}}};
+  Dataset data{
+      "x.jsonl", {{{1, 2, 3, 4}, {{0, 2}}, 1}, {{5, 6}, {}, 2}, {{7}, {}, 3}}};
   const auto batch = make_batch(data, {{1, 0}, {2, 1}}, 9);
   EXPECT_EQ(batch.rows, 2);
   EXPECT_EQ(batch.columns, 4);
@@ -277,7 +285,7 @@ TEST(MakeBatch, PutsDocumentsSideBySide) {
 Dataset documents_of(const std::vector<std::size_t>& lengths) {
   Dataset data;
   for (const auto length : lengths) {
-    data.documents.push_back({TokenIds(length, 1), 0, 1});
+    data.documents.push_back({TokenIds(length, 1), {}, 1});
   }
   return data;
 }

@@ -418,7 +418,7 @@ TEST_F(Finetune, LogitsInPiecesAreTheSame) {
     Parameters trained = init_parameters(network.config, mx::float32, 2);
     Dataset data;
     data.documents.push_back({{1, 5, 2, 9, 30, 7, 8, 9}, 2, 1});
-    data.documents.push_back({{3, 250, 17}, 0, 1});
+    data.documents.push_back({{3, 250, 17}, {}, 1});
     std::vector<Batch> batches{make_batch(data, {{0}, {1}})};
     auto whole = loss_and_gradient(network, trained, batches, 0);
     network.loss_bytes = 3 * 256 * 4 + 1;

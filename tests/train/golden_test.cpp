@@ -40,7 +40,7 @@ class Golden : public testing::TestWithParam<const char*> {
     Rows order;
     for (const auto& row : rows) {
       order.push_back({data.documents.size()});
-      data.documents.push_back({row.get<TokenIds>(), 0, 1});
+      data.documents.push_back({row.get<TokenIds>(), {}, 1});
     }
     return make_batch(data, order);
   }

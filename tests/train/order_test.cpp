@@ -12,7 +12,7 @@ namespace {
 Dataset documents(std::size_t count) {
   Dataset data;
   for (std::size_t i = 0; i < count; ++i) {
-    data.documents.push_back({TokenIds(2 + i * 7 % 97, 1), 0, 1});
+    data.documents.push_back({TokenIds(2 + i * 7 % 97, 1), {}, 1});
   }
   return data;
 }
