@@ -2,10 +2,11 @@
 # make test   sets up, builds and passes every test
 # make test-tsan   the suites without MLX under the thread sanitizer
 # make sweep  compares attention with the reference on every shape (an hour)
+# make stubs  writes the types of the Python package's extension
 # make real-size   compares a LoRA step of two real configurations with peft's
 
 .DEFAULT_GOAL := build
-.PHONY: setup build demo test test-dev test-asan test-tsan sweep real-size format check-format clean
+.PHONY: setup build demo test test-dev test-asan test-tsan sweep real-size stubs format check-format clean
 
 setup:
 	@scripts/setup.sh
@@ -38,6 +39,12 @@ sweep: setup
 
 real-size: setup
 	@scripts/golden/real_size.sh
+
+stubs: setup
+	@cmake --preset dev >/dev/null
+	@cmake --build --preset dev --target tessera_python
+	@cmake --install build/dev --component python --prefix build/dev/site >/dev/null
+	@PYTHONPATH=build/dev/site .venv/bin/python -m nanobind.stubgen -q -m tessera._core -o python/tessera/_core.pyi
 
 sources = $(shell git ls-files '*.h' '*.cpp')
 

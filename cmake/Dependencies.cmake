@@ -16,9 +16,15 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
 
-# MLX comes from its PyPI wheel, in the project's own virtual environment.
+# MLX comes from its PyPI wheel, in the project's own virtual environment; in
+# pip's, where that builds the Python package.
+if(SKBUILD)
+  find_package(Python 3.10 REQUIRED COMPONENTS Interpreter)
+  set(TESSERA_PYTHON ${Python_EXECUTABLE})
+endif()
 set(TESSERA_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python"
     CACHE FILEPATH "A Python that has MLX installed")
+set(TESSERA_MLX 0.32.4 CACHE STRING "The version of MLX; another is not tested")
 execute_process(
   COMMAND ${TESSERA_PYTHON} -m mlx --cmake-dir
   OUTPUT_VARIABLE MLX_ROOT
@@ -28,7 +34,7 @@ if(NOT mlx_result EQUAL 0)
   message(FATAL_ERROR
     "[cmake] expected MLX in ${TESSERA_PYTHON}; run `make setup` first")
 endif()
-find_package(MLX 0.32.4 EXACT REQUIRED CONFIG)
+find_package(MLX ${TESSERA_MLX} EXACT REQUIRED CONFIG)
 
 add_library(tessera_mlx INTERFACE)
 target_link_libraries(tessera_mlx INTERFACE mlx)
@@ -36,12 +42,16 @@ target_link_libraries(tessera_mlx INTERFACE mlx)
 # The Linux wheel carries a reference BLAS (5 GF/s sgemm here). A program that
 # is itself linked to OpenBLAS has OpenBLAS's symbols first in the search order,
 # so MLX's own cblas calls land there (190 GF/s on the same 2 cores). The
-# program makes no such call itself, hence --no-as-needed.
+# program makes no such call itself, hence --no-as-needed. A module that is
+# loaded into a program would come too late; the Python package loads OpenBLAS
+# by itself.
 if(NOT APPLE)
   pkg_check_modules(OPENBLAS REQUIRED openblas)
+  string(JOIN "," openblas -Wl,--push-state,--no-as-needed
+         ${OPENBLAS_LINK_LIBRARIES} --pop-state)
   target_link_libraries(
-    tessera_mlx INTERFACE
-    -Wl,--push-state,--no-as-needed ${OPENBLAS_LINK_LIBRARIES} -Wl,--pop-state)
+    tessera_mlx
+    INTERFACE "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${openblas}>")
 endif()
 
 # Each takes a second or two to read; a target that links one of them can read

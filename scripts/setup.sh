@@ -47,7 +47,7 @@ esac
 # The stamp holds what was installed, so that a changed list installs again.
 stamp=.venv/requirements.txt
 if ! cmp -s scripts/requirements.txt "$stamp"; then
-  echo "[setup] installing MLX into .venv"
+  echo "[setup] installing MLX and what the tests need into .venv"
   python3 -m venv .venv
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
   cp scripts/requirements.txt "$stamp"

@@ -25,5 +25,11 @@ struct Explanation {
 // Which implementation a call takes, and how ours would compute it. Reads the
 // table in use. Throws InputError where the call is refused.
 Explanation explain(const AttentionCase& c);
+Explanation explain(
+    const mx::array& Q,
+    const mx::array& K,
+    const mx::array& V,
+    const AttentionOptions& options,
+    mx::StreamOrDevice s = {});
 
 } // namespace tessera

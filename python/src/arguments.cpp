@@ -1,0 +1,226 @@
+#include "arguments.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
+
+#include <cstdint>
+#include <string>
+
+#include "tessera/error.h"
+
+namespace tessera::python {
+
+namespace {
+
+constexpr const char* op = "attention";
+
+Segments segments_of(nb::handle value) {
+  constexpr const char* what = "segments, a pair (q, k) or one array, each";
+  if (nb::isinstance<nb::tuple>(value) || nb::isinstance<nb::list>(value)) {
+    if (nb::len(value) != 2) {
+      wrong_type(op, "segments that are one array or a pair (q, k)", value);
+    }
+    return {array_of(value[0], op, what), array_of(value[1], op, what)};
+  }
+  const auto both = array_of(value, op, what);
+  return {both, both};
+}
+
+BlockList blocks_of(nb::handle value) {
+  constexpr const char* expected =
+      "blocks (list, rows, columns), an mlx.core.array and two ints";
+  if (!nb::isinstance<nb::sequence>(value) || nb::len(value) != 3) {
+    wrong_type(op, expected, value);
+  }
+  return {
+      required<mx::array>(value[0], op, expected),
+      required<int>(value[1], op, expected),
+      required<int>(value[2], op, expected)};
+}
+
+// An int, or the array that it may be as well.
+template <class Int>
+mx::array number_or_array(nb::handle value, const char* expected) {
+  return nb::isinstance<nb::int_>(value)
+      ? mx::array(required<Int>(value, op, expected))
+      : required<mx::array>(value, op, expected);
+}
+
+// Scores to add, beside those of another keyword.
+void add_scores(AttentionOptions& options, const mx::array& scores) {
+  options.bias = options.bias ? mx::add(*options.bias, scores) : scores;
+}
+
+// MLX's masks: the word, a boolean array, or scores to add.
+void read_mask(AttentionOptions& options, nb::handle value) {
+  if (nb::isinstance<nb::str>(value)) {
+    const auto word = nb::cast<std::string>(value);
+    if (word != "causal") {
+      reject(op, "expected a mask \"causal\" or an array; got \"{}\"", word);
+    }
+    options.causal = true;
+    return;
+  }
+  const auto mask = array_of(value, op, "a mask, \"causal\" or one");
+  if (mask.dtype() == mx::bool_) {
+    options.mask = mask;
+  } else {
+    add_scores(options, mask);
+  }
+}
+
+const Readers<AttentionKeywords> readers = {
+    {"scale",
+     [](auto& c, auto value) {
+       c.options.scale = required<float>(value, op, "a scale that is a number");
+     }},
+    {"causal",
+     [](auto& c, auto value) {
+       c.options.causal |= required<bool>(value, op, "causal that is a bool");
+     }},
+    {"mask",
+     [](auto& c, auto value) {
+       read_mask(c.options, value);
+     }},
+    {"bias",
+     [](auto& c, auto value) {
+       add_scores(c.options, array_of(value, op, "a bias"));
+     }},
+    {"window",
+     [](auto& c, auto value) {
+       c.options.window = window_of(value, op);
+     }},
+    {"segments",
+     [](auto& c, auto value) {
+       c.options.segments = segments_of(value);
+     }},
+    {"prefix",
+     [](auto& c, auto value) {
+       c.options.prefix = number_or_array<std::int32_t>(
+           value, "a prefix that is an int of 32 bits or an mlx.core.array");
+     }},
+    {"chunk",
+     [](auto& c, auto value) {
+       c.options.chunk = required<int>(value, op, "a chunk that is an int");
+     }},
+    {"alibi",
+     [](auto& c, auto value) {
+       c.options.alibi = array_of(value, op, "alibi slopes, one array");
+     }},
+    {"softcap",
+     [](auto& c, auto value) {
+       c.options.softcap =
+           required<float>(value, op, "a softcap that is a number");
+     }},
+    {"sinks",
+     [](auto& c, auto value) {
+       c.options.sinks = array_of(value, op, "sinks, one array");
+     }},
+    {"dropout",
+     [](auto& c, auto value) {
+       c.options.dropout =
+           required<float>(value, op, "a dropout that is a number");
+     }},
+    {"seed",
+     [](auto& c, auto value) {
+       c.options.seed = number_or_array<std::int64_t>(
+           value, "a seed that is an int of 64 bits or an mlx.core.array");
+     }},
+    {"blocks",
+     [](auto& c, auto value) {
+       c.options.blocks = blocks_of(value);
+     }},
+    {"return_lse",
+     [](auto& c, auto value) {
+       c.return_lse = required<bool>(value, op, "return_lse that is a bool");
+     }},
+    {"implementation",
+     [](auto& c, auto value) {
+       c.options.implementation = implementation_of(value);
+     }},
+    {"block_size",
+     [](auto& c, auto value) {
+       c.options.block_size =
+           required<int>(value, op, "a block_size that is an int");
+     }},
+    {"stream", [](auto& c, auto value) {
+       c.stream = stream_of(value, op);
+     }}};
+
+} // namespace
+
+void wrong_type(const char* name, const char* expected, nb::handle got) {
+  const auto text = fmt::format(
+      "[{}] expected {}; got {}",
+      name,
+      expected,
+      nb::cast<std::string>(nb::repr(got.type())));
+  throw nb::type_error(text.c_str());
+}
+
+void unknown_keyword(
+    const char* name,
+    const std::vector<std::string_view>& known,
+    const char* got) {
+  const auto text = fmt::format(
+      "[{}] expected the keywords {}; got {}",
+      name,
+      fmt::join(known, ", "),
+      got);
+  throw nb::type_error(text.c_str());
+}
+
+mx::array array_of(nb::handle value, const char* name, const char* what) {
+  if (nb::isinstance<mx::array>(value)) {
+    return nb::cast<mx::array>(value);
+  }
+  const auto expected = fmt::format("{} that is an mlx.core.array", what);
+  wrong_type(name, expected.c_str(), value);
+}
+
+mx::StreamOrDevice stream_of(nb::handle value, const char* name) {
+  if (value.is_none()) {
+    return {};
+  }
+  return required<mx::StreamOrDevice>(
+      value, name, "a stream that is a stream or a device of MLX");
+}
+
+Window window_of(nb::handle value, const char* name) {
+  constexpr const char* expected =
+      "a window (left, right) of two ints, None where a side has no bound";
+  if (!nb::isinstance<nb::sequence>(value) || nb::len(value) != 2) {
+    wrong_type(name, expected, value);
+  }
+  return {
+      optional<int>(value[0], name, expected),
+      optional<int>(value[1], name, expected)};
+}
+
+Implementation implementation_of(nb::handle value) {
+  static const std::map<std::string, Implementation> words = {
+      {"auto", Implementation::automatic},
+      {"tessera", Implementation::tessera},
+      {"mlx", Implementation::mlx}};
+  const auto word =
+      required<std::string>(value, op, "an implementation that is a str");
+  const auto found = words.find(word);
+  if (found == words.end()) {
+    reject(
+        op,
+        "expected an implementation \"auto\", \"tessera\" or \"mlx\"; got "
+        "\"{}\"",
+        word);
+  }
+  return found->second;
+}
+
+AttentionKeywords attention_keywords(const nb::kwargs& given) {
+  AttentionKeywords keywords;
+  read_keywords(op, readers, given, keywords);
+  return keywords;
+}
+
+} // namespace tessera::python

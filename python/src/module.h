@@ -1,0 +1,13 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+// Each adds a part of the package's functions to the module.
+namespace tessera::python {
+
+void add_attention(nanobind::module_& module);
+void add_drop_in(nanobind::module_& module);
+void add_cases(nanobind::module_& module);
+void add_tools(nanobind::module_& module);
+
+} // namespace tessera::python

@@ -1,0 +1,44 @@
+"""Attention for MLX that trains with any mask in linear memory."""
+
+from . import _blas
+
+_blas.load()  # before mlx.core
+
+import mlx.core as _mx  # noqa: E402
+
+from . import _build  # noqa: E402
+
+if _mx.__version__ != _build.MLX_VERSION:
+    raise ImportError(
+        f"[tessera] expected mlx {_build.MLX_VERSION}, which this package was built "
+        f"against; got {_mx.__version__}. Install that one, or rebuild in Tessera's "
+        "folder: pip install --force-reinstall --no-deps --no-build-isolation -C "
+        f"cmake.define.TESSERA_MLX={_mx.__version__} ."
+    )
+
+from ._core import (  # noqa: E402
+    attention,
+    attention_profile,
+    explain,
+    system_info,
+    use_table,
+)
+from ._measure import benchmark, doctor, tune  # noqa: E402
+from ._patch import patch, unpatch  # noqa: E402
+from . import nn  # noqa: E402
+
+__version__ = _build.VERSION
+
+__all__ = [
+    "attention",
+    "attention_profile",
+    "benchmark",
+    "doctor",
+    "explain",
+    "nn",
+    "patch",
+    "system_info",
+    "tune",
+    "unpatch",
+    "use_table",
+]

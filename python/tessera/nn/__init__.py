@@ -1,0 +1,1 @@
+"""Modules for MLX's neural networks, on Tessera's attention."""
