@@ -138,7 +138,7 @@ const Readers<AttentionKeywords> readers = {
      }},
     {"implementation",
      [](auto& c, auto value) {
-       c.options.implementation = implementation_of(value);
+       c.options.implementation = implementation_of(value, op);
      }},
     {"block_size",
      [](auto& c, auto value) {
@@ -199,17 +199,17 @@ Window window_of(nb::handle value, const char* name) {
       optional<int>(value[1], name, expected)};
 }
 
-Implementation implementation_of(nb::handle value) {
+Implementation implementation_of(nb::handle value, const char* name) {
   static const std::map<std::string, Implementation> words = {
       {"auto", Implementation::automatic},
       {"tessera", Implementation::tessera},
       {"mlx", Implementation::mlx}};
   const auto word =
-      required<std::string>(value, op, "an implementation that is a str");
+      required<std::string>(value, name, "an implementation that is a str");
   const auto found = words.find(word);
   if (found == words.end()) {
     reject(
-        op,
+        name,
         "expected an implementation \"auto\", \"tessera\" or \"mlx\"; got "
         "\"{}\"",
         word);

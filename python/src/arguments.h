@@ -46,7 +46,7 @@ mx::StreamOrDevice stream_of(nb::handle value, const char* op);
 Window window_of(nb::handle value, const char* op);
 
 // "auto", "tessera" or "mlx"; InputError for another word.
-Implementation implementation_of(nb::handle word);
+Implementation implementation_of(nb::handle word, const char* op);
 
 // What each keyword does with its value, by name.
 template <class Target>

@@ -94,7 +94,7 @@ nb::object drop_in(
     int block_size,
     const nb::object& segments) {
   AttentionOptions common;
-  common.implementation = implementation_of(implementation);
+  common.implementation = implementation_of(implementation, "patch");
   common.block_size = block_size;
   const auto call = [=](const nb::args& args,
                         const nb::kwargs& kwargs) -> nb::object {

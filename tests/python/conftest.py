@@ -8,6 +8,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--mlx-source", help="A checkout of MLX, whose own tests run patched")
+
+
 @pytest.fixture(autouse=True)
 def unpatched():
     """No test leaves MLX's function replaced."""
