@@ -69,12 +69,15 @@ Call read_call(
       stream};
 }
 
-// `automatic` stays with MLX's op where that was measured faster, and where
-// ours does not go (a dtype, a GPU); but no segments are left out.
+// Whether a call stays with MLX's op: by `automatic` where that was measured
+// faster, and where ours does not go (a dtype, a GPU). What only ours takes, a
+// block size or segments, is never left out.
 bool stays(const Call& call) {
-  if (call.options.implementation != Implementation::automatic ||
-      call.options.segments) {
+  if (call.options.segments || call.options.block_size != 0) {
     return false;
+  }
+  if (call.options.implementation != Implementation::automatic) {
+    return call.options.implementation == Implementation::mlx;
   }
   try {
     return explain_attention(call.q, call.k, call.v, call.options, call.stream)

@@ -10,8 +10,10 @@
 #include <string>
 #include <variant>
 
+#include "api/node/cpu_call.h"
 #include "api/tuning.h"
 #include "arguments.h"
+#include "backend/cpu/peak.h"
 #include "bench/tune/explain.h"
 #include "bench/tune/file.h"
 #include "module.h"
@@ -137,6 +139,13 @@ Raises:
       "repeats"_a = 3,
       nb::call_guard<nb::gil_scoped_release>(),
       "GF/s of MLX's float32 matmul of two n x n matrices.");
+  module.def(
+      "peak_gflops",
+      [] {
+        return cpu::peak_flops(Dtype::float32, cpu_device().threads) / 1e9;
+      },
+      nb::call_guard<nb::gil_scoped_release>(),
+      "The most float32 GF/s of the processor's arithmetic units, measured.");
   module.def(
       "attention_profile",
       &profile,

@@ -26,13 +26,31 @@ from ._core import (  # noqa: E402
 from ._measure import benchmark, doctor, tune  # noqa: E402
 from ._patch import patch, unpatch  # noqa: E402
 from . import nn  # noqa: E402
+from .flash import (  # noqa: E402
+    AdaptiveFlashAttention,
+    FlashAttentionBenchmark,
+    FlashAttentionProfiler,
+    MemoryOptimizedFlashAttention,
+)
+from .nn import (  # noqa: E402
+    OptimizedLoRALinear,
+    OptimizedMultiHeadAttention,
+    create_optimized_lora_model,
+)
 
 __version__ = _build.VERSION
 
 __all__ = [
+    "AdaptiveFlashAttention",
+    "FlashAttentionBenchmark",
+    "FlashAttentionProfiler",
+    "MemoryOptimizedFlashAttention",
+    "OptimizedLoRALinear",
+    "OptimizedMultiHeadAttention",
     "attention",
     "attention_profile",
     "benchmark",
+    "create_optimized_lora_model",
     "doctor",
     "explain",
     "nn",

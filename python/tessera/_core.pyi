@@ -111,6 +111,9 @@ def system_info() -> dict:
 def matmul_rate(n: int = 2048, repeats: int = 3) -> float:
     """GF/s of MLX's float32 matmul of two n x n matrices."""
 
+def peak_gflops() -> float:
+    """The most float32 GF/s of the processor's arithmetic units, measured."""
+
 def attention_profile() -> dict:
     """
     What Tessera's attention has taken since the program began.

@@ -211,22 +211,19 @@ def test_training_goes_through_ours():
     assert mx.allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-def module_with(**names):
-    module = types.ModuleType("holds_the_function")
-    vars(module).update(names)
-    sys.modules[module.__name__] = module
-    return module
+def test_modules_that_imported_the_name(monkeypatch):
+    def module(name):
+        module = types.ModuleType(name)
+        module.attend = mx.fast.scaled_dot_product_attention
+        monkeypatch.setitem(sys.modules, name, module)
+        return module
 
-
-def test_modules_that_imported_the_name():
-    module = module_with(attend=ORIGINAL[0])
-    try:
-        with tessera.patch():
-            assert module.attend is mx.fast.scaled_dot_product_attention is not ORIGINAL[0]
-            late = module_with(attend=mx.fast.scaled_dot_product_attention)
-        assert module.attend is ORIGINAL[0] and late.attend is ORIGINAL[0]
-    finally:
-        del sys.modules["holds_the_function"]
+    before = module("imported_before")
+    with tessera.patch():
+        assert before.attend is mx.fast.scaled_dot_product_attention is not ORIGINAL[0]
+        late = module("imported_late")
+        assert late.attend is not ORIGINAL[0]
+    assert before.attend is ORIGINAL[0] and late.attend is ORIGINAL[0]
 
 
 def test_closures_keep_what_they_hold():
@@ -269,12 +266,13 @@ def test_a_wrong_implementation_patches_nothing():
 
 def test_block_size_and_implementation_are_taken():
     q, k, v = MANY
-    with tessera.patch("tessera", block_size=1 << 20):
-        with pytest.raises(ValueError, match="block"):
+    for implementation in ("tessera", "auto"):
+        with tessera.patch(implementation, block_size=7), pytest.raises(ValueError, match="block"):
             mx.fast.scaled_dot_product_attention(q, k, v, scale=1.0)
     before = tessera.attention_profile()["calls"]
     with tessera.patch("mlx"):
         mx.eval(mx.fast.scaled_dot_product_attention(q, k, v, scale=1.0))
+        mx.eval(mx.fast.scaled_dot_product_attention(q, k, v, scale=1.0, mask=mx.array(True)))
     assert tessera.attention_profile()["calls"] == before
 
 
