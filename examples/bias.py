@@ -22,5 +22,8 @@ before = loss(weights).item()
 for _ in range(20):
     weights = optimizer.apply_gradients(mx.grad(loss)(weights), weights)
 print(f"loss {before:.5f} -> {loss(weights).item():.5f}")
-near, far = weights["by_distance"][:, :33].mean().item(), weights["by_distance"][:, 33:].mean().item()
+near, far = (
+    weights["by_distance"][:, :33].mean().item(),
+    weights["by_distance"][:, 33:].mean().item(),
+)
 print(f"bias near {near:.2f}, far {far:.2f}")

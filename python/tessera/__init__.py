@@ -4,9 +4,9 @@ from . import _blas
 
 _blas.load()  # before mlx.core
 
-import mlx.core as _mx  # noqa: E402
+import mlx.core as _mx
 
-from . import _build  # noqa: E402
+from . import _build
 
 if _mx.__version__ != _build.MLX_VERSION:
     raise ImportError(
@@ -16,23 +16,23 @@ if _mx.__version__ != _build.MLX_VERSION:
         f"cmake.define.TESSERA_MLX={_mx.__version__} ."
     )
 
-from ._core import (  # noqa: E402
+from ._core import (
     attention,
     attention_profile,
     explain,
     system_info,
     use_table,
 )
-from ._measure import benchmark, doctor, tune  # noqa: E402
-from ._patch import patch, unpatch  # noqa: E402
-from . import nn  # noqa: E402
-from .flash import (  # noqa: E402
+from ._measure import benchmark, doctor, tune
+from ._patch import patch, unpatch
+from . import nn
+from .flash import (
     AdaptiveFlashAttention,
     FlashAttentionBenchmark,
     FlashAttentionProfiler,
     MemoryOptimizedFlashAttention,
 )
-from .nn import (  # noqa: E402
+from .nn import (
     OptimizedLoRALinear,
     OptimizedMultiHeadAttention,
     create_optimized_lora_model,

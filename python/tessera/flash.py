@@ -64,9 +64,7 @@ class AdaptiveFlashAttention:
     def __init__(self) -> None:
         self.block_size_cache: dict[tuple[int, int, int], int] = {}
 
-    def get_optimal_block_size(
-        self, seq_len: int, head_dim: int, available_memory: int
-    ) -> int:
+    def get_optimal_block_size(self, seq_len: int, head_dim: int, available_memory: int) -> int:
         """A ``block_size`` for `tessera.attention`.
 
         Args:

@@ -76,9 +76,7 @@ def _implementation(args: types.SimpleNamespace) -> str:
         word = "on" if word else "off"
     word = word or "auto"
     if word not in _IMPLEMENTATIONS:
-        raise ValueError(
-            f"[lora] expected --use-flash-attention on, off or auto; got {word}"
-        )
+        raise ValueError(f"[lora] expected --use-flash-attention on, off or auto; got {word}")
     if args.pack and word == "off":
         raise ValueError(
             "[lora] expected --use-flash-attention on or auto with --pack, since MLX's "

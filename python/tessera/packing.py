@@ -77,7 +77,9 @@ def _positions(document: Any, max_seq_length: int) -> tuple[list[int], int]:
     return list(tokens)[:max_seq_length], offset
 
 
-def _fill(batch: list[np.ndarray], row: int, at: int, document: Any, number: int, longest: int) -> int:
+def _fill(
+    batch: list[np.ndarray], row: int, at: int, document: Any, number: int, longest: int
+) -> int:
     """Writes a document into a row; returns the position behind it.
 
     As in mlx-lm's loss, each input has a target, the last one the padding's 0, but
@@ -108,7 +110,12 @@ class Packing:
         return self._ids
 
     def loss(
-        self, model: nn.Module, inputs: mx.array, targets: mx.array, weights: mx.array, ids: mx.array
+        self,
+        model: nn.Module,
+        inputs: mx.array,
+        targets: mx.array,
+        weights: mx.array,
+        ids: mx.array,
     ) -> tuple[mx.array, mx.array]:
         """The mean cross entropy over the targets that count, and their number."""
         self._ids = ids

@@ -47,7 +47,12 @@ def _philox(counter: list[np.ndarray], key: tuple[int, int]) -> list[np.ndarray]
     for _ in range(10):
         a = c[0] * np.uint64(0xD2511F53)
         b = c[2] * np.uint64(0xCD9E8D57)
-        c = [(b >> np.uint64(32)) ^ c[1] ^ k[0], b & low, (a >> np.uint64(32)) ^ c[3] ^ k[1], a & low]
+        c = [
+            (b >> np.uint64(32)) ^ c[1] ^ k[0],
+            b & low,
+            (a >> np.uint64(32)) ^ c[3] ^ k[1],
+            a & low,
+        ]
         k = [(k[0] + np.uint64(0x9E3779B9)) & low, (k[1] + np.uint64(0xBB67AE85)) & low]
     return c
 

@@ -185,9 +185,7 @@ def test_implementations_agree():
 
 def test_block_size_leaves_the_values():
     arrays = arrays_of("causal", mx.float32)
-    exact, _ = plain.plain(
-        np, {name: plain.numpy64(x) for name, x in arrays.items()}, causal=True
-    )
+    exact, _ = plain.plain(np, {name: plain.numpy64(x) for name, x in arrays.items()}, causal=True)
     low, _ = plain.plain(mx, arrays, causal=True)
     got = ours(arrays, "causal", block_size=48)
     allowed = plain.tolerance(exact, plain.numpy64(low), mx.float32)
@@ -214,9 +212,9 @@ def test_pytorch_agrees():
     def loss(function):
         return lambda a: (function(a) * mx.array(weights)).sum()
 
-    got = mx.grad(
-        loss(lambda a: tessera.attention(a["q"], a["k"], a["v"], mask=mx.array(mask)))
-    )(arrays)
+    got = mx.grad(loss(lambda a: tessera.attention(a["q"], a["k"], a["v"], mask=mx.array(mask))))(
+        arrays
+    )
     low = mx.grad(loss(lambda a: plain.plain(mx, a, mask=mask)[0]))(arrays)
     for name, tensor in tensors.items():
         want = tensor.grad.numpy()

@@ -89,7 +89,9 @@ def test_trains_as_mlx_lm_does(folders, theirs):
 def test_off_is_mlx_own(folders, theirs):
     out = train(folders, "off", "--use-flash-attention", "off", "--profile-attention")
     assert "Attention: no call was Tessera's" in out
-    assert all(mx.array_equal(value, theirs[name]) for name, value in adapter(folders, "off").items())
+    assert all(
+        mx.array_equal(value, theirs[name]) for name, value in adapter(folders, "off").items()
+    )
 
 
 def test_packed(folders):
@@ -104,9 +106,7 @@ def test_packed(folders):
 def test_mlx_lm_loads_the_adapter(folders, name):
     if not (folders / name).exists():
         train(folders, name, *(["--pack"] if name == "packed" else []))
-    model, tokenizer = mlx_lm.load(
-        str(folders / "model"), adapter_path=str(folders / name)
-    )
+    model, tokenizer = mlx_lm.load(str(folders / "model"), adapter_path=str(folders / name))
     parameters = dict(tree_flatten(model.parameters()))
     for key, value in adapter(folders, name).items():
         assert mx.array_equal(parameters[key], value)

@@ -167,7 +167,9 @@ def test_a_score_of_minus_infinity():
             theirs = ORIGINAL[0](q, k, v, scale=1)
             with tessera.patch("tessera"):
                 ours = mx.fast.scaled_dot_product_attention(q, k, v, scale=1)
-            assert np.allclose(np.array(ours), np.array(v[..., 1:, :].mean(2, keepdims=True)), atol=1e-6)
+            assert np.allclose(
+                np.array(ours), np.array(v[..., 1:, :].mean(2, keepdims=True)), atol=1e-6
+            )
             assert not mx.any(mx.isnan(theirs))
 
 

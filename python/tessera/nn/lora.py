@@ -23,9 +23,7 @@ class LoRALinear(nn.Module):
         ValueError: A rank below 1.
     """
 
-    def __init__(
-        self, base: nn.Module, r: int = 8, dropout: float = 0.0, scale: float = 20.0
-    ):
+    def __init__(self, base: nn.Module, r: int = 8, dropout: float = 0.0, scale: float = 20.0):
         super().__init__()
         if r < 1:
             raise ValueError(f"[LoRALinear] expected a rank r of 1 or more; got {r}")

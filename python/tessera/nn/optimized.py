@@ -80,9 +80,7 @@ class OptimizedLoRALinear(LoRALinear):
         dropout: As for `LoRALinear`.
     """
 
-    def __init__(
-        self, base_layer: nn.Module, r: int = 8, alpha: float = 16, dropout: float = 0.0
-    ):
+    def __init__(self, base_layer: nn.Module, r: int = 8, alpha: float = 16, dropout: float = 0.0):
         super().__init__(base_layer, r, dropout, alpha / max(r, 1))
         self.r = r
         self.alpha = alpha
@@ -110,8 +108,7 @@ def create_optimized_lora_model(model: nn.Module, args: Any) -> nn.Module:
     kind = getattr(model, "model_type", type(model).__name__)
     if kind not in ("llama", "qwen2"):
         raise ValueError(
-            "[create_optimized_lora_model] expected a Llama or Qwen2 model of mlx-lm; "
-            f"got {kind}"
+            f"[create_optimized_lora_model] expected a Llama or Qwen2 model of mlx-lm; got {kind}"
         )
     layers = model.model.layers
     if not 0 < args.lora_layers <= len(layers):
@@ -123,7 +120,5 @@ def create_optimized_lora_model(model: nn.Module, args: Any) -> nn.Module:
     for layer in layers[-args.lora_layers :]:
         layer.self_attn = OptimizedMultiHeadAttention.from_base(layer.self_attn)
         for name in ("q_proj", "v_proj"):
-            layer.self_attn[name] = LoRALinear.from_base(
-                layer.self_attn[name], r=args.lora_rank
-            )
+            layer.self_attn[name] = LoRALinear.from_base(layer.self_attn[name], r=args.lora_rank)
     return model
