@@ -37,12 +37,10 @@ def draw(name, sees):
                 'stroke="#ffffff" stroke-width="2"/>'
             )
     for i in range(N):
-        for j in range(N):
-            if sees(i, j):
-                parts.append(
-                    f'<circle cx="{(j + 0.5) * CELL}" cy="{(i + 0.5) * CELL}" r="1.4" '
-                    f'fill="{DOT}"/>'
-                )
+        dots = [f"M{(j + 0.5) * CELL} {(i + 0.5) * CELL}h0" for j in range(N) if sees(i, j)]
+        parts.append(
+            f'<path d="{"".join(dots)}" stroke="{DOT}" stroke-width="2.8" stroke-linecap="round"/>'
+        )
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -315,6 +315,28 @@ def test_a_model_of_mlx_lm():
     assert mx.allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("mask", ["causal", "bool"])
+def test_training_never_holds_the_scores(mask):
+    N = 2048
+    q = normal(1, 4, N, 32)
+    mask = mask if mask == "causal" else mx.array(np.tri(N, dtype=bool))
+    mx.eval(q, mask if not isinstance(mask, str) else q)
+
+    def loss(q):
+        return mx.fast.scaled_dot_product_attention(q, q, q, scale=0.2, mask=mask).sum()
+
+    def peak():
+        mx.reset_peak_memory()
+        before = mx.get_active_memory()
+        mx.eval(mx.grad(loss)(q))
+        return mx.get_peak_memory() - before
+
+    scores_of_a_head = 4 * N * N
+    assert peak() > 4 * scores_of_a_head
+    with tessera.patch():
+        assert peak() < scores_of_a_head
+
+
 def test_mlx_own_tests(request):
     """MLX's python/tests/test_fast_sdpa.py, of a checkout of MLX."""
     source = request.config.getoption("--mlx-source")
