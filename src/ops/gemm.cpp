@@ -5,6 +5,13 @@
 #include <Accelerate/Accelerate.h>
 #else
 #include <cblas.h>
+
+// Weak: in a Python process OpenBLAS may be missing, and MLX's own BLAS, which
+// has one thread, stand in for it.
+extern "C" {
+[[gnu::weak]] int openblas_get_num_threads();
+[[gnu::weak]] void openblas_set_num_threads(int);
+}
 #endif
 
 namespace tessera::ops {
@@ -42,12 +49,17 @@ void gemm(
 SerialBlas::SerialBlas() = default;
 SerialBlas::~SerialBlas() = default;
 #else
-SerialBlas::SerialBlas() : before_(openblas_get_num_threads()) {
-  openblas_set_num_threads(1);
+SerialBlas::SerialBlas() {
+  if (openblas_get_num_threads != nullptr) {
+    before_ = openblas_get_num_threads();
+    openblas_set_num_threads(1);
+  }
 }
 
 SerialBlas::~SerialBlas() {
-  openblas_set_num_threads(before_);
+  if (openblas_set_num_threads != nullptr) {
+    openblas_set_num_threads(before_);
+  }
 }
 #endif
 
