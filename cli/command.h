@@ -7,6 +7,7 @@ namespace tessera::cli {
 // Each adds its subcommand to the program; the subcommand's callback runs it.
 void add_finetune(CLI::App& program);
 void add_plan(CLI::App& program);
+void add_fuse(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_score(CLI::App& program);
 void add_info(CLI::App& program);

@@ -38,7 +38,7 @@ void add_model_options(CLI::App& command, FinetuneOptions& o) {
   command.add_option(
       "--resume-adapter-file",
       o.resume_adapter_file,
-      "Start from these weights instead of fresh ones");
+      "Start from this adapter, a file or folder, mlx-lm's or PEFT's");
   add_dtype_flag(command, o.dtype);
   add_attention_flags(command, o.use_flash_attention, o.flash_block_size);
   command.add_flag(

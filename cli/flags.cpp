@@ -40,7 +40,10 @@ void add_attention_flags(
       "Rows and columns of an attention tile; 0: planned");
 }
 
-void add_dtype_flag(CLI::App& command, std::optional<mx::Dtype>& dtype) {
+void add_dtype_flag(
+    CLI::App& command,
+    std::optional<mx::Dtype>& dtype,
+    const std::string& description) {
   static const std::map<std::string, mx::Dtype> kNames = {
       {"float32", mx::float32},
       {"fp32", mx::float32},
@@ -53,7 +56,7 @@ void add_dtype_flag(CLI::App& command, std::optional<mx::Dtype>& dtype) {
       .add_option_function<std::string>(
           "--dtype",
           [&dtype](const std::string& name) { dtype = kNames.at(name); },
-          "Compute type; default float32 on the CPU, bfloat16 elsewhere")
+          description)
       ->check(CLI::IsMember(kNames))
       ->option_text("{float32,float16,bfloat16}");
 }
@@ -69,7 +72,7 @@ void add_model_flags(CLI::App& command, ModelFlags& flags) {
   command.add_option(
       "--adapter-path",
       flags.adapter_path,
-      "Folder of a LoRA adapter that `finetune` wrote");
+      "Folder of a LoRA adapter: what `finetune` wrote, mlx-lm's or PEFT's");
   add_dtype_flag(command, flags.dtype);
   add_attention_flags(command, flags.implementation, flags.block_size);
 }

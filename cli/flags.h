@@ -20,7 +20,11 @@ void add_attention_flags(
 
 // --dtype {float32,float16,bfloat16}; absent: float32 on the CPU, where MLX's
 // 16-bit matmul is slow, bfloat16 elsewhere.
-void add_dtype_flag(CLI::App& command, std::optional<mx::Dtype>& dtype);
+void add_dtype_flag(
+    CLI::App& command,
+    std::optional<mx::Dtype>& dtype,
+    const std::string& description =
+        "Compute type; default float32 on the CPU, bfloat16 elsewhere");
 
 // Checks an option's text against a table of names and stores what it names.
 template <typename T>

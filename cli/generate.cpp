@@ -12,6 +12,7 @@
 #include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "tessera/chat.h"
 #include "tessera/error.h"
 
 namespace tessera::cli {
@@ -22,10 +23,37 @@ struct Options {
   GenerateOptions generate;
   std::string prompt;
   bool ignore_eos = false;
+  bool chat = false;
+  std::string system;
 };
 
 std::string read_stdin() {
   return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
+// The prompt as it is, or as a user's message in the model's chat template.
+TokenIds encode_prompt(
+    const Options& options,
+    const Tokenizer& tokenizer,
+    const std::string& text) {
+  if (!options.chat) {
+    if (!options.system.empty()) {
+      reject("generate", "expected --chat with --system; got --system alone");
+    }
+    return tokenizer.encode(text);
+  }
+  const auto chat = load_chat_template(options.model.model);
+  std::vector<ChatMessage> messages;
+  if (!options.system.empty()) {
+    messages.push_back({"system", options.system});
+  }
+  messages.push_back({"user", text});
+  std::string whole;
+  for (const auto& part : render_chat(chat, messages)) {
+    whole += part.text;
+  }
+  whole += generation_prompt(chat);
+  return tokenizer.encode(whole, false);
 }
 
 void run(const Options& options) {
@@ -35,7 +63,9 @@ void run(const Options& options) {
   if (options.ignore_eos) {
     loaded.config.eos_token_ids.clear();
   }
-  const auto prompt = loaded.tokenizer.encode(
+  const auto prompt = encode_prompt(
+      options,
+      loaded.tokenizer,
       options.prompt == "-" ? read_stdin() : options.prompt);
   if (prompt.empty()) {
     reject("generate", "expected a prompt of at least one token; got none");
@@ -85,6 +115,12 @@ void add_generate(CLI::App& program) {
           options->prompt,
           "Text to continue; - reads standard input")
       ->required();
+  command->add_flag(
+      "--chat",
+      options->chat,
+      "The prompt is a user's message, in the model's chat template");
+  command->add_option(
+      "--system", options->system, "With --chat: the system message");
   auto& generate = options->generate;
   command
       ->add_option(

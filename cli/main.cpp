@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
       CLI::MultiOptionPolicy::TakeLast);
   tessera::cli::add_finetune(program);
   tessera::cli::add_plan(program);
+  tessera::cli::add_fuse(program);
   tessera::cli::add_generate(program);
   tessera::cli::add_score(program);
   tessera::cli::add_info(program);

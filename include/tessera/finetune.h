@@ -58,7 +58,8 @@ struct FinetuneOptions {
 
   FineTuneType fine_tune_type = FineTuneType::lora;
   LoraConfig lora;
-  // lora: start from this adapters.safetensors instead of a fresh adapter.
+  // lora: start from this adapter, a file or a folder in mlx-lm's or PEFT's
+  // form, instead of a fresh one.
   std::filesystem::path resume_adapter_file;
   // Compute type; float32 on the CPU and bfloat16 elsewhere where absent. What
   // is trained, its gradients and the optimiser's state are float32 whatever
@@ -246,7 +247,8 @@ struct FinetuneResult {
 //   metrics.jsonl   a line each steps_per_report and each evaluation
 //   report.html     curves and options, one file that needs no network
 //   checkpoints/step-0000100/   weights, optimiser state, position
-//   adapters.safetensors, adapter_config.json   (lora)
+//   adapters.safetensors, adapter_config.json   (lora) in mlx-lm's form
+//   peft/           the same in PEFT's (lora)
 //   model/          config.json, model.safetensors in `dtype`, tokenizer (full)
 //
 // Loss: mean cross entropy, in float32, over the target tokens of a batch.

@@ -20,8 +20,8 @@ struct LoraConfig {
   // Probability that an element of x is left out on its way into A.
   double dropout = 0.0;
   // The modules that are adapted, by the end of their name: "q_proj" or
-  // "self_attn.q_proj". {"all-linear"} stands for each linear module of a
-  // layer.
+  // "self_attn.q_proj" within a layer. {"all-linear"} stands for each linear
+  // module of a layer.
   std::vector<std::string> keys = {"q_proj", "k_proj", "v_proj", "o_proj"};
   // Only the last so many layers; -1 for all.
   int num_layers = -1;
@@ -44,9 +44,9 @@ std::vector<std::string> lora_modules(
 Parameters init_lora(
     const ModelConfig& model, const LoraConfig& lora, std::uint64_t seed);
 
-// An adapters.safetensors file, float32. A parameter that is missing, unknown
-// or of another shape than the two configs ask for is an InputError that names
-// it.
+// The arrays of an adapter's file, mlx-lm's adapters.safetensors or PEFT's
+// adapter_model.safetensors, float32. A parameter that is missing, unknown or
+// of another shape than the two configs ask for is an InputError that names it.
 Parameters read_lora(
     const std::filesystem::path& file,
     const ModelConfig& model,
@@ -57,14 +57,31 @@ struct Adapter {
   Parameters parameters;
 };
 
-// An adapter in mlx-lm's form: adapters.safetensors and adapter_config.json.
-// Reading also refuses a kind of adapter that is not LoRA. Each file is written
-// whole under another name and then renamed.
+// The same of a file, or of a folder with one, to go on from: a scale in the
+// adapter_config.json beside it must be that of `lora`.
+Parameters start_from_adapter(
+    const std::filesystem::path& path,
+    const ModelConfig& model,
+    const LoraConfig& lora);
+
+// An adapter in mlx-lm's form (adapters.safetensors) or PEFT's
+// (adapter_model.safetensors), as the adapter_config.json beside it says. A
+// kind of adapter that is not LoRA, and what PEFT can ask for beyond it, is an
+// InputError that names it.
 Adapter load_adapter(
     const std::filesystem::path& folder, const ModelConfig& model);
+
+// Each file is written whole under another name and then renamed. mlx-lm's form
+// is what checkpoints hold. PEFT's is told where the base is, for
+// AutoPeftModel; empty: not.
 void save_adapter(
     const std::filesystem::path& folder,
     const ModelConfig& model,
     const Adapter& adapter);
+void save_peft_adapter(
+    const std::filesystem::path& folder,
+    const ModelConfig& model,
+    const Adapter& adapter,
+    const std::string& base_model = "");
 
 } // namespace tessera

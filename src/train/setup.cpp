@@ -172,8 +172,8 @@ void read_weights(Run& run) {
       run.options.lora = adapter.config;
       run.state = begin_training(adapter.parameters);
     } else if (!options.resume_adapter_file.empty()) {
-      run.state = begin_training(
-          read_lora(options.resume_adapter_file, config, options.lora));
+      run.state = begin_training(start_from_adapter(
+          options.resume_adapter_file, config, options.lora));
     } else {
       run.state = begin_training(init_lora(config, options.lora, options.seed));
     }

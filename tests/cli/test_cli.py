@@ -193,6 +193,48 @@ class CommandLine(unittest.TestCase):
         self.assertRegex(base, r"^4 documents, \d+ tokens scored, loss [\d.]+, perplexity [\d.]+\n$")
         self.assertNotEqual(base, tuned)
 
+    def test_both_forms_of_an_adapter_and_the_fused_model_score_alike(self):
+        done = self.finetune("--iters", 4, "--learning-rate", 1e-2)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        adapter, fused = ["--adapter-path", self.folder], self.root / "fused"
+        done = run("fuse", "--model", self.model, *adapter, "--save-path", fused)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+        def score(model, *arguments):
+            done = run("score", "--model", model, "--data", self.data / "valid.jsonl", "--json", *arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return [json.loads(line)["loss"] for line in done.stdout.splitlines()]
+
+        want = score(self.model, *adapter)
+        self.assertEqual(score(self.model, "--adapter-path", self.folder / "peft"), want)
+        for got, loss in zip(score(fused), want, strict=True):
+            self.assertAlmostEqual(got, loss, places=5)
+        self.assertRefused(run("fuse", "--model", self.model, *adapter, "--save-path", fused), "--save-path")
+
+    def test_chats(self):
+        template = (
+            "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+            "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+        )
+        model, data = self.root / "chat-model", self.root / "chat-data"
+        shutil.copytree(self.model, model)
+        data.mkdir()
+        question, answer = dict(role="user", content=sentence(1, 3)), dict(role="assistant", content=sentence(2, 3))
+        write_jsonl(data / "train.jsonl", [{"messages": [question, answer, question, answer]}] * 4)
+        flags = ["--model", model, "--data", data, "--adapter-path", self.folder, "--iters", 2, "--mask-prompt"]
+        self.assertRefused(run("finetune", *flags), "chat template", "tokenizer_config.json")
+        chat = ["generate", "--model", model, "--max-tokens", 8, "--chat", "--prompt", "the fox"]
+        self.assertRefused(run(*chat), "chat template")
+
+        (model / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+        done = run("finetune", *flags)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        said = run(*chat, "--system", "red")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        text = "<|im_start|>system\nred<|im_end|>\n<|im_start|>user\nthe fox<|im_end|>\n<|im_start|>assistant\n"
+        self.assertEqual(run(*chat[:5], "--prompt", text).stdout, said.stdout)
+        self.assertRefused(run(*chat[:5], "--prompt", "a", "--system", "red"), "--chat")
+
     def test_generate_is_repeatable(self):
         command = ["generate", "--model", self.model, "--prompt", "the quick", "--max-tokens", 12, "--temp", 1]
         first, second = run(*command, "--seed", 1), run(*command, "--seed", 1)

@@ -302,7 +302,7 @@ TEST_F(Finetune, AccumulationEqualsTheLargeBatch) {
     for (int i = 0; i < n; ++i) {
       ids.push_back((i * 37 + n) % 256);
     }
-    data.documents.push_back({ids, n / 4, 1});
+    data.documents.push_back({ids, {{0, n / 4}}, 1});
   }
   auto batch = [&](const Rows& rows) {
     return make_batch(data, rows);
@@ -339,7 +339,7 @@ struct Fixture {
       for (int i = 0; i < n; ++i) {
         ids.push_back((i * 37 + n) % 256);
       }
-      data.documents.push_back({ids, n / 4, 1});
+      data.documents.push_back({ids, {{0, n / 4}}, 1});
     }
   }
 
@@ -417,7 +417,7 @@ TEST_F(Finetune, LogitsInPiecesAreTheSame) {
     network.config = parse_config(json.dump(), "test");
     Parameters trained = init_parameters(network.config, mx::float32, 2);
     Dataset data;
-    data.documents.push_back({{1, 5, 2, 9, 30, 7, 8, 9}, 2, 1});
+    data.documents.push_back({{1, 5, 2, 9, 30, 7, 8, 9}, {{0, 2}}, 1});
     data.documents.push_back({{3, 250, 17}, {}, 1});
     std::vector<Batch> batches{make_batch(data, {{0}, {1}})};
     auto whole = loss_and_gradient(network, trained, batches, 0);
@@ -440,7 +440,7 @@ TEST_F(Finetune, GradientIsThatOfTheLoss) {
   Parameters trained =
       load_parameters(folder_ / "base", network.config, mx::float32);
   Dataset data;
-  data.documents.push_back({{1, 5, 2, 9, 30, 7}, 2, 1});
+  data.documents.push_back({{1, 5, 2, 9, 30, 7}, {{0, 2}}, 1});
   std::vector<Batch> batches{make_batch(data, {{0}})};
   auto at = loss_and_gradient(network, trained, batches, 0);
   const std::string name = "model.layers.1.mlp.down_proj.weight";

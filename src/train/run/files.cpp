@@ -20,8 +20,7 @@ namespace {
 [[noreturn]] void reject_write(const fs::path& path, int error) {
   reject(
       "finetune",
-      "expected to write {}; got: {}; free space or choose another "
-      "--adapter-path",
+      "expected to write {}; got: {}; free space or choose another folder",
       path.string(),
       std::strerror(error));
 }

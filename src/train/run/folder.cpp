@@ -23,7 +23,8 @@ constexpr std::array contents = {
     "adapters.safetensors",
     "adapter_config.json",
     "checkpoints",
-    "model"};
+    "model",
+    "peft"};
 
 // config.json of a run names the version that wrote it, a model's does not.
 bool holds_run(const fs::path& folder) {
@@ -101,25 +102,6 @@ void copy_whole(const fs::path& from, const fs::path& to) {
       to, [&](std::ostream& out) { out << read_file(from, "finetune"); });
 }
 
-void copy_tokenizer(const FinetuneOptions& options, const fs::path& to) {
-  fs::path from =
-      options.init.empty() ? options.model : options.init.parent_path();
-  for (const char* name :
-       {"tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "chat_template.jinja",
-        "generation_config.json",
-        "vocab.json",
-        "merges.txt",
-        "tokenizer.model"}) {
-    if (fs::is_regular_file(from / name)) {
-      copy_whole(from / name, to / name);
-    }
-  }
-  copy_whole(options.tokenizer, to / "tokenizer.json");
-}
-
 // What --force is about to remove must not be what the run reads.
 void check_inputs_stay(const FinetuneOptions& options) {
   const auto folder = fs::weakly_canonical(options.adapter_path);
@@ -141,6 +123,24 @@ void check_inputs_stay(const FinetuneOptions& options) {
 }
 
 } // namespace
+
+void copy_tokenizer(
+    const fs::path& from, const fs::path& tokenizer, const fs::path& to) {
+  for (const char* name :
+       {"tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+        "generation_config.json",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer.model"}) {
+    if (fs::is_regular_file(from / name)) {
+      copy_whole(from / name, to / name);
+    }
+  }
+  copy_whole(tokenizer, to / "tokenizer.json");
+}
 
 void claim_folder(const FinetuneOptions& options) {
   const fs::path& folder = options.adapter_path;
@@ -190,10 +190,12 @@ void add_metrics(const Run& run, const nlohmann::json& line) {
 fs::path write_output(const Run& run) {
   const FinetuneOptions& options = run.options;
   if (options.fine_tune_type == FineTuneType::lora) {
-    save_adapter(
-        options.adapter_path,
-        run.network.config,
-        {options.lora, run.state.parameters});
+    const Adapter adapter{options.lora, run.state.parameters};
+    const fs::path peft = options.adapter_path / "peft";
+    make_writable_folder(peft);
+    save_peft_adapter(
+        peft, run.network.config, adapter, options.model.string());
+    save_adapter(options.adapter_path, run.network.config, adapter);
     return options.adapter_path;
   }
   fs::path folder = options.adapter_path / "model";
@@ -202,7 +204,10 @@ fs::path write_output(const Run& run) {
   for (const auto& [name, array] : run.state.parameters) {
     weights.emplace(name, mx::astype(array, run.network.dtype));
   }
-  copy_tokenizer(options, folder);
+  copy_tokenizer(
+      options.init.empty() ? options.model : options.init.parent_path(),
+      options.tokenizer,
+      folder);
   write_safetensors(folder / "model.safetensors", weights);
   write_json(folder / "config.json", model_config(options));
   return folder;

@@ -16,6 +16,13 @@ void begin_folder(const Run& run);
 // A line of metrics.jsonl.
 void add_metrics(const Run& run, const nlohmann::json& line);
 
+// Copies tokenizer.json and whatever lies in `from` beside it: its config, chat
+// template, vocabulary.
+void copy_tokenizer(
+    const std::filesystem::path& from,
+    const std::filesystem::path& tokenizer,
+    const std::filesystem::path& to);
+
 // What training has made: adapter files in the run folder, or the Hugging Face
 // folder model/ in it. Returns the folder to give to generate and score.
 std::filesystem::path write_output(const Run& run);
