@@ -1,4 +1,5 @@
 #include "cli/finetune_flags.h"
+#include "cli/attention_flags.h"
 
 #include <memory>
 
@@ -8,7 +9,8 @@
 namespace tessera::cli {
 namespace {
 
-void add_model_options(CLI::App& command, FinetuneOptions& o) {
+void add_model_options(
+    CLI::App& command, FinetuneOptions& o, TableFlag& table) {
   command.option_defaults()->group("Model");
   command.add_option(
       "--model",
@@ -41,6 +43,7 @@ void add_model_options(CLI::App& command, FinetuneOptions& o) {
       "Start from this adapter, a file or folder, mlx-lm's or PEFT's");
   add_dtype_flag(command, o.dtype);
   add_attention_flags(command, o.use_flash_attention, o.flash_block_size);
+  add_table_flag(command, table);
   command.add_flag(
       "--profile-attention",
       o.profile_attention,
@@ -253,16 +256,18 @@ void on_finetune_options(
       .add_option(
           "-c,--config", *config, "YAML with these options; flags win over it")
       ->configurable(false);
-  add_model_options(command, *options);
+  auto table = std::make_shared<TableFlag>();
+  add_model_options(command, *options, *table);
   add_lora_options(command, options->lora);
   add_data_options(command, *options);
   add_schedule_options(command, *options);
   add_loop_options(command, *options);
   add_memory_options(command, *options);
-  command.callback([&command, options, config, run = std::move(run)] {
+  command.callback([&command, options, config, table, run = std::move(run)] {
     if (!config->empty()) {
       apply_config_file(command, *config);
     }
+    use_saved_table(*table);
     run(*options);
   });
 }

@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <exception>
 
 #include "cli/command.h"
@@ -28,6 +29,9 @@ int report(int code, std::string_view text) {
 } // namespace
 
 int main(int argc, char** argv) {
+  // A write beyond the limit of a file's size then fails, and is reported like
+  // a full disk, instead of ending the program.
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App program{
       "Fine-tune Llama, Mistral and Qwen models with attention "
       "that trains in linear memory."};

@@ -116,8 +116,9 @@ struct FinetuneOptions {
   // The newest so many checkpoints are kept; 0: all.
   int keep_checkpoints = 3;
 
-  // Go on from the newest checkpoint in adapter_path, to the same bits that an
-  // unbroken run gives.
+  // Go on from the newest checkpoint in adapter_path that is not damaged, to the
+  // same bits that an unbroken run gives. Where there is none yet, and the
+  // folder holds nothing or this same run, begin at step 0.
   bool resume = false;
   // Remove what another run left in adapter_path.
   bool force = false;
@@ -255,9 +256,15 @@ struct FinetuneResult {
 // Deterministic: the same options and files give the same bits, whether the run
 // is interrupted and resumed or not.
 //
+// A run that ended in whatever way, at whatever moment, can be resumed: every
+// file is whole or not there, and a checkpoint is checked before it is used.
+// Attention follows the saved table in use (see `tessera tune`), a resumed run
+// what its folder recorded.
+//
 // Throws InputError, one line that names what to do, where options or files do
-// not fit, the folder holds another run, a file cannot be written, or the loss
-// is not finite (checkpoints stay).
+// not fit, the folder holds another run, a file cannot be written, or loss,
+// gradient or parameters are not finite: then it names the step and the
+// documents of the batch. Checkpoints stay.
 FinetuneResult finetune(
     const FinetuneOptions& options, FinetuneObserver& observer);
 FinetuneResult finetune(const FinetuneOptions& options);

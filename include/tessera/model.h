@@ -101,7 +101,8 @@ std::map<std::string, mx::Shape> parameter_shapes(const ModelConfig& config);
 
 // Reads model.safetensors, or the shards of model.safetensors.index.json,
 // converted to `dtype`. A file that is missing or truncated, a tensor that is
-// missing, unknown, of another shape or dtype is an InputError that names it.
+// missing, unknown, of another shape or dtype, or not finite in `dtype`, is an
+// InputError that names it.
 // Left out: rotary_emb.inv_freq of old checkpoints, and an lm_head.weight
 // beside tied embeddings (refused where it differs from them).
 Parameters load_parameters(

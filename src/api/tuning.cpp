@@ -9,20 +9,32 @@ namespace tessera {
 namespace {
 
 std::shared_mutex mutex;
-Table table_in_use;
+Table current;
 
 } // namespace
 
 void use_table(Table table) {
   std::unique_lock lock(mutex);
-  table_in_use = std::move(table);
+  current = std::move(table);
+}
+
+Table table_in_use() {
+  std::shared_lock lock(mutex);
+  return current;
+}
+
+TableScope::TableScope(Table table) : before_(table_in_use()) {
+  use_table(std::move(table));
+}
+
+TableScope::~TableScope() {
+  use_table(std::move(before_));
 }
 
 std::optional<TableEntry> tuned(const Problem& problem, const Device& device) {
   std::shared_lock lock(mutex);
   // Most programs have no table, and a key is made of strings.
-  return table_in_use.empty() ? std::nullopt
-                              : lookup(table_in_use, problem, device);
+  return current.empty() ? std::nullopt : lookup(current, problem, device);
 }
 
 } // namespace tessera

@@ -12,6 +12,20 @@ namespace tessera {
 // planned before keeps its plan.
 void use_table(Table table);
 
+Table table_in_use();
+
+// Makes them follow a table for as long as it lives, and the one before again.
+class TableScope {
+ public:
+  explicit TableScope(Table table);
+  ~TableScope();
+  TableScope(const TableScope&) = delete;
+  TableScope& operator=(const TableScope&) = delete;
+
+ private:
+  Table before_;
+};
+
 // What the table in use holds for a problem.
 std::optional<TableEntry> tuned(const Problem& problem, const Device& device);
 

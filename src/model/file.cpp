@@ -3,10 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <sstream>
-
-#include "tessera/error.h"
 
 namespace tessera {
 
@@ -26,38 +27,50 @@ std::string read_file(const fs::path& file, std::string_view op) {
   return std::move(text).str();
 }
 
-namespace {
+WriteError::WriteError(const fs::path& path, int error)
+    : InputError(fmt::format(
+          "[write] expected to write {}; got: {}; free space there or choose "
+          "another place",
+          path.string(),
+          std::strerror(error != 0 ? error : EIO))) {}
 
-bool flush_to_disk(const fs::path& file) {
-  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) {
-    return false;
-  }
-  const bool flushed = ::fsync(descriptor) == 0;
+void sync_to_disk(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+#ifdef F_FULLFSYNC // macOS's fsync leaves the bytes in the drive's own cache
+  const bool synced = descriptor >= 0 && ::fcntl(descriptor, F_FULLFSYNC) != -1;
+#else
+  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
+#endif
+  const int error = errno;
   ::close(descriptor);
-  return flushed;
+  if (!synced) {
+    throw WriteError(path, error);
+  }
 }
-
-} // namespace
 
 void write_file(
     const fs::path& file, const std::function<void(std::ostream&)>& write) {
   auto temporary = file;
   temporary += ".tmp";
-  std::ofstream stream(temporary, std::ios::binary | std::ios::trunc);
-  write(stream);
-  stream.close();
-  std::error_code error;
-  if (stream && flush_to_disk(temporary)) {
-    fs::rename(temporary, file, error);
-    // The name is on the disk once its folder is.
-    if (!error && flush_to_disk(fs::absolute(file).parent_path())) {
-      return;
+  try {
+    errno = 0;
+    std::ofstream stream(temporary, std::ios::binary | std::ios::trunc);
+    write(stream);
+    stream.close();
+    if (!stream) {
+      throw WriteError(file, errno);
     }
+    sync_to_disk(temporary);
+    if (::rename(temporary.c_str(), file.c_str()) != 0) {
+      throw WriteError(file, errno);
+    }
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
   }
-  fs::remove(temporary, error);
-  reject(
-      "write", "expected to write {}; got no room or no right", file.string());
+  // The name is on the disk once its folder is.
+  sync_to_disk(fs::absolute(file).parent_path());
 }
 
 } // namespace tessera

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "model/file.h"
+#include "model/finite.h"
 #include "model/json.h"
 #include "model/safetensors.h"
 #include "tessera/error.h"
@@ -227,9 +228,20 @@ Parameters read_all(
     auto arrays = read_safetensors(file);
     while (!arrays.empty()) {
       const auto node = arrays.extract(arrays.begin());
-      if (shapes.contains(node.key())) {
-        parameters.emplace(node.key(), converted(node.mapped(), dtype));
+      if (!shapes.contains(node.key())) {
+        continue;
       }
+      auto array = converted(node.mapped(), dtype);
+      if (!is_finite(array)) {
+        reject(
+            op,
+            "expected finite numbers in tensor {} of {}; got NaN or infinity{}",
+            node.key(),
+            file.string(),
+            dtype == mx::float16 ? " (float16 ends at 65504: try --dtype)"
+                                 : "");
+      }
+      parameters.emplace(node.key(), std::move(array));
     }
   }
   return parameters;

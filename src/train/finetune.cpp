@@ -1,8 +1,12 @@
 #include "tessera/finetune.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
+#include "api/tuning.h"
+#include "model/file.h"
+#include "model/finite.h"
 #include "tessera/error.h"
 #include "tessera/profile.h"
 #include "train/math/optimizer.h"
@@ -13,6 +17,7 @@
 #include "train/run/folder.h"
 #include "train/memory/machine.h"
 #include "train/run/report.h"
+#include "train/run/tuning.h"
 #include "train/setup.h"
 #include "train/trainer.h"
 
@@ -48,6 +53,7 @@ struct Interval {
 // What one update reads.
 struct Portion {
   std::vector<Batch> batches;
+  std::vector<Rows> documents; // of each batch
   std::int64_t tokens = 0;  // read to predict the next one, padding not counted
   std::int64_t targets = 0; // that count in the loss
 };
@@ -75,6 +81,17 @@ Interval interval_of(const nlohmann::json& json) {
       json.at("steps"),
       json.at("attention_seconds"),
       json.at("attention_flops")};
+}
+
+// "data/train.jsonl:3,17,4": where documents come from.
+std::string places_of(const Dataset& data, const Rows& rows) {
+  std::vector<std::int64_t> lines;
+  for (const auto& row : rows) {
+    for (std::size_t i : row) {
+      lines.push_back(data.documents[i].line);
+    }
+  }
+  return fmt::format("{}:{}", data.file.string(), fmt::join(lines, ","));
 }
 
 AdamConfig adam_of(const FinetuneOptions& options) {
@@ -105,10 +122,13 @@ class Loop {
 
  private:
   FinetuneResult train();
+  void take_steps(FinetuneResult& result);
   Portion portion();
   UpdateOptions update_options() const;
   StepReport step();
-  void check_finite(const StepReport& report) const;
+  void check_finite(const Updated& updated, const Portion& read) const;
+  void check_parameters() const;
+  std::string newest_name() const;
   void write_metrics(const StepReport& report);
   nlohmann::json attention_metrics() const;
   EvalReport evaluate(const Dataset& data, std::string split, int max_batches);
@@ -142,7 +162,9 @@ Portion Loop::portion() {
   auto count = static_cast<std::uint64_t>(options_.grad_accumulation_steps);
   std::uint64_t first = static_cast<std::uint64_t>(run_.state.updates) * count;
   for (std::uint64_t k = first; k < first + count; ++k) {
-    portion.batches.push_back(make_batch(run_.train, order_.batch(k)));
+    const auto& documents = order_.batch(k);
+    portion.batches.push_back(make_batch(run_.train, documents));
+    portion.documents.push_back(documents);
     portion.tokens += portion.batches.back().token_count;
     portion.targets += portion.batches.back().target_count;
   }
@@ -167,6 +189,7 @@ StepReport Loop::step() {
   UpdateOptions how = update_options();
   auto updated = update(run_.network, std::move(run_.state), read.batches, how);
   run_.state = std::move(updated.state);
+  check_finite(updated, read);
   double seconds = clock.seconds();
 
   interval_.loss += double(updated.loss) * static_cast<double>(read.targets);
@@ -189,23 +212,56 @@ StepReport Loop::step() {
       static_cast<double>(interval_.tokens) / interval_.seconds;
   report.peak_memory_gib = peak_memory_gib();
   report.seconds = clock_.seconds();
-  check_finite(report);
   return report;
 }
 
-void Loop::check_finite(const StepReport& report) const {
-  if (std::isfinite(report.loss) && std::isfinite(report.grad_norm)) {
+void Loop::check_finite(const Updated& updated, const Portion& read) const {
+  if (std::isfinite(updated.loss) && std::isfinite(updated.grad_norm)) {
     return;
   }
-  auto saved = newest_checkpoint(options_.adapter_path);
+  const auto at_fault = [](float share) {
+    return !std::isfinite(share);
+  };
+  const bool known =
+      std::any_of(updated.shares.begin(), updated.shares.end(), at_fault);
+  std::vector<std::string> places;
+  for (std::size_t k = 0; k < read.documents.size(); ++k) {
+    if (!known || at_fault(updated.shares[k])) {
+      places.push_back(fmt::format(
+          "batch {} of {} ({})",
+          k + 1,
+          read.documents.size(),
+          places_of(run_.train, read.documents[k])));
+    }
+  }
   reject(
       "finetune",
       "expected a finite loss and gradient; got loss {} and gradient norm {} "
-      "at step {}; try a lower --learning-rate; newest checkpoint: {}",
-      report.loss,
-      report.grad_norm,
-      report.step,
-      saved ? saved->string() : "none");
+      "at step {} in {}; look at these documents or try a lower "
+      "--learning-rate; newest checkpoint: {}",
+      updated.loss,
+      updated.grad_norm,
+      run_.state.updates,
+      fmt::join(places, ", "),
+      newest_name());
+}
+
+// What a checkpoint holds must be able to go on.
+void Loop::check_parameters() const {
+  if (auto name = first_not_finite(run_.state.parameters)) {
+    reject(
+        "finetune",
+        "expected finite parameters; got {} with NaN or infinity after step "
+        "{}; try a lower --learning-rate; newest checkpoint: {}",
+        *name,
+        run_.state.updates,
+        newest_name());
+  }
+}
+
+std::string Loop::newest_name() const {
+  auto saved = newest_checkpoint(options_.adapter_path);
+  return saved ? saved->string() : "none";
 }
 
 void Loop::write_metrics(const StepReport& report) {
@@ -272,6 +328,8 @@ void Loop::add_evaluation(const EvalReport& report) {
 }
 
 std::filesystem::path Loop::save() {
+  check_parameters();
+  sync_metrics(run_);
   auto folder = save_checkpoint(
       options_.adapter_path,
       {run_.state, run_.identity, to_json(interval_)},
@@ -282,9 +340,7 @@ std::filesystem::path Loop::save() {
   return folder;
 }
 
-FinetuneResult Loop::train() {
-  FinetuneResult result;
-  begin_folder(run_);
+void Loop::take_steps(FinetuneResult& result) {
   // Evaluation comes after saving: a resumed run begins with the one that is
   // due at its checkpoint.
   if (evaluates() &&
@@ -306,7 +362,14 @@ FinetuneResult Loop::train() {
       result.last_eval = validate();
     }
   }
+}
+
+FinetuneResult Loop::train() {
+  FinetuneResult result;
+  begin_folder(run_);
+  take_steps(result);
   if (!result.interrupted) {
+    check_parameters();
     result.output = write_output(run_);
     if (options_.test) {
       result.test = test();
@@ -351,9 +414,14 @@ FinetuneResult finetune(
     train::claim_folder(options);
   }
   train::return_freed_memory();
+  const TableScope table(train::tuning_of(options));
   train::Run run = train::prepare(options);
   observer.started(run.plan);
-  return train::Loop(run, observer).run();
+  try {
+    return train::Loop(run, observer).run();
+  } catch (const WriteError& error) {
+    throw InputError(fmt::format("{}; then go on with --resume", error.what()));
+  }
 }
 
 FinetuneResult finetune(const FinetuneOptions& options) {

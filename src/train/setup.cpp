@@ -10,6 +10,8 @@
 #include "train/memory/shape.h"
 #include "train/options.h"
 #include "train/order.h"
+#include "train/run/digest.h"
+#include "train/run/folder.h"
 
 namespace tessera::train {
 
@@ -17,34 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// FNV-1a over 64-bit words.
-class Fingerprint {
- public:
-  void add(std::uint64_t word) {
-    hash_ = (hash_ ^ word) * 0x100000001b3ULL;
-    hash_ ^= hash_ >> 32;
-  }
-  void add(std::string_view bytes) {
-    while (bytes.size() >= 8) {
-      std::uint64_t word = 0;
-      std::copy_n(bytes.data(), 8, reinterpret_cast<char*>(&word));
-      add(word);
-      bytes.remove_prefix(8);
-    }
-    for (char c : bytes) {
-      add(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
-    }
-  }
-  std::string text() const {
-    return fmt::format("{:016x}", hash_);
-  }
-
- private:
-  std::uint64_t hash_ = 0xcbf29ce484222325ULL;
-};
-
 std::string fingerprint(const Dataset& data) {
-  Fingerprint print;
+  Digest print;
   for (const Document& document : data.documents) {
     print.add(document.tokens.size());
     for (const auto& [begin, end] : document.context) {
@@ -59,12 +35,12 @@ std::string fingerprint(const Dataset& data) {
 }
 
 std::string fingerprint(const Parameters& parameters) {
-  Fingerprint print;
+  Digest print;
   for (const auto& [name, array] : parameters) {
     print.add(name);
     mx::array row_major = mx::contiguous(array);
     row_major.eval();
-    print.add({row_major.data<char>(), row_major.nbytes()});
+    print.add(std::string_view(row_major.data<char>(), row_major.nbytes()));
   }
   return print.text();
 }
@@ -289,16 +265,59 @@ void plan_run(Run& run) {
   }
 }
 
-void resume(Run& run) {
-  auto newest = newest_checkpoint(run.options.adapter_path);
-  if (!newest) {
+// A run that was stopped before its first checkpoint begins again: whoever
+// starts it always with --resume, after whatever end, gets all of it.
+void begin_again(Run& run) {
+  const fs::path& folder = run.options.adapter_path;
+  if (!run.damaged.empty()) {
+    std::vector<std::string> all;
+    for (const fs::path& checkpoint : run.damaged) {
+      all.push_back(fmt::format(
+          "{} ({})", checkpoint.filename().string(), damage_of(checkpoint)));
+    }
     reject(
         "finetune",
-        "expected a checkpoint in {} to resume from; got none; leave out "
-        "--resume",
-        (run.options.adapter_path / "checkpoints").string());
+        "expected a whole checkpoint in {} to resume from; got only damaged "
+        "ones: {}; begin anew with --force",
+        (folder / "checkpoints").string(),
+        fmt::join(all, ", "));
   }
-  Checkpoint checkpoint = load_checkpoint(*newest, run.identity, kind_of(run));
+  if (auto before = recorded_run(folder)) {
+    check_identity(
+        before->value("identity", nlohmann::json::object()),
+        run.identity,
+        folder);
+  }
+  run.plan.notes.push_back(fmt::format(
+      "no checkpoint in {} yet: begins at step 0", folder.string()));
+}
+
+// The newest checkpoint without damage; empty where there is none.
+fs::path find_whole(Run& run) {
+  auto found = checkpoints(run.options.adapter_path);
+  for (; !found.empty(); found.pop_back()) {
+    std::string damage = damage_of(found.back());
+    if (damage.empty()) {
+      return found.back();
+    }
+    run.damaged.push_back(found.back());
+    run.plan.notes.push_back(fmt::format(
+        "checkpoint {} is damaged: {}; goes on from the one before, and keeps "
+        "this one as {}.damaged",
+        found.back().string(),
+        damage,
+        found.back().filename().string()));
+  }
+  return {};
+}
+
+void resume(Run& run) {
+  const fs::path folder = find_whole(run);
+  if (folder.empty()) {
+    begin_again(run);
+    return;
+  }
+  Checkpoint checkpoint = load_checkpoint(folder, run.identity, kind_of(run));
   run.state = std::move(checkpoint.state);
   run.interval = std::move(checkpoint.interval);
   run.plan.first_step = run.state.updates;
@@ -307,7 +326,7 @@ void resume(Run& run) {
         "finetune",
         "expected iters of at least {}, which {} has done; got {}",
         run.state.updates,
-        newest->string(),
+        folder.string(),
         run.options.iters);
   }
 }

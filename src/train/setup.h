@@ -18,6 +18,8 @@ struct Run {
   RunPlan plan;
   // What a resumed run must share with the one that wrote the checkpoint.
   nlohmann::json identity;
+  // Checkpoints newer than the one resumed from, which cannot be read.
+  std::vector<std::filesystem::path> damaged;
   // Sums since the last line of metrics.jsonl, where the checkpoint broke off.
   nlohmann::json interval;
 };

@@ -86,7 +86,7 @@ LossAndGradient loss_and_gradient(
   }
   mx::array share(1.0f / static_cast<float>(targets));
 
-  LossAndGradient total{mx::array(0.0f), {}};
+  LossAndGradient total{mx::array(0.0f), {}, {}};
   for (std::size_t k = 0; k < batches.size(); ++k) {
     LossOptions how{derive_seed(dropout_seed, k), true};
     auto mean = [&](const std::vector<mx::array>& x) {
@@ -98,6 +98,7 @@ LossAndGradient loss_and_gradient(
     };
     auto [loss, gradients] = mx::value_and_grad(mean, all)(values);
     total.loss = k == 0 ? loss : total.loss + loss;
+    total.shares.push_back(loss);
     for (std::size_t i = 0; i < names.size(); ++i) {
       auto [at, fresh] = total.gradient.try_emplace(names[i], gradients[i]);
       if (!fresh) {
@@ -121,7 +122,7 @@ Updated update(
     Trained state,
     const std::vector<Batch>& batches,
     const UpdateOptions& options) {
-  auto [loss, gradient] = loss_and_gradient(
+  auto [loss, gradient, shares] = loss_and_gradient(
       network, state.parameters, batches, options.dropout_seed);
   auto clipped =
       clip_by_global_norm(std::move(gradient), options.max_grad_norm);
@@ -132,13 +133,19 @@ Updated update(
       options.adam);
   // All at once, so that MLX frees and reuses memory as it goes.
   std::vector<mx::array> all{loss, clipped.norm};
+  all.insert(all.end(), shares.begin(), shares.end());
   for (const Parameters* group : {&state.parameters, &state.m, &state.v}) {
     for (const auto& [name, array] : *group) {
       all.push_back(array);
     }
   }
   mx::eval(std::move(all));
-  return {std::move(state), loss.item<float>(), clipped.norm.item<float>()};
+  Updated updated{
+      std::move(state), loss.item<float>(), clipped.norm.item<float>(), {}};
+  for (mx::array& share : shares) {
+    updated.shares.push_back(share.item<float>());
+  }
+  return updated;
 }
 
 EvalReport evaluate(

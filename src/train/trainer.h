@@ -38,6 +38,7 @@ mx::array summed_loss(
 struct LossAndGradient {
   mx::array loss;
   Parameters gradient;
+  std::vector<mx::array> shares; // what each batch adds to the loss
 };
 
 // Mean over all target tokens of the batches, and its gradient by what is
@@ -58,8 +59,9 @@ struct UpdateOptions {
 
 struct Updated {
   Trained state;
-  float loss = 0.0f;      // before the update
-  float grad_norm = 0.0f; // before clipping
+  float loss = 0.0f;         // before the update
+  float grad_norm = 0.0f;    // before clipping
+  std::vector<float> shares; // what each batch adds to the loss
 };
 
 // One update from the batches, computed when this returns. Takes the state by

@@ -63,7 +63,7 @@ TEST_F(Checkpoints, NewestIsByStepAndWhole) {
   save(9);
   save(10);
   fs::create_directories(folder_ / "checkpoints/step-0000011.unfinished");
-  fs::create_directories(folder_ / "checkpoints/step-0000012");
+  fs::create_directories(folder_ / "checkpoints/step-0000012.damaged");
   EXPECT_EQ(newest_checkpoint(folder_)->filename(), "step-0000010");
 }
 
@@ -97,19 +97,44 @@ TEST_F(Checkpoints, NamesTheOptionThatDiffers) {
   EXPECT_NE(text.find("expected weights none"), std::string::npos) << text;
 }
 
-TEST_F(Checkpoints, DamageIsNamed) {
-  fs::path folder = save(3);
-  auto identity = checkpoint(3).identity;
-  auto load = [&] {
-    return refusal([&] { load_checkpoint(folder, identity, kind()); });
-  };
-  fs::resize_file(folder / "optimizer.safetensors", 2000);
-  EXPECT_NE(load().find("optimizer.safetensors"), std::string::npos) << load();
-  write_safetensors(folder / "optimizer.safetensors", checkpoint(3).state.m);
-  EXPECT_NE(load().find("m.model.layers.0"), std::string::npos) << load();
-  write_text(folder / "state.json", "{\"step\": 3,\n oops");
-  EXPECT_NE(load().find("state.json"), std::string::npos) << load();
-  EXPECT_NE(load().find("2"), std::string::npos) << load();
+TEST_F(Checkpoints, DamageIsFoundInEveryByte) {
+  const fs::path folder = save(3);
+  EXPECT_EQ(damage_of(folder), "");
+  for (const char* name :
+       {"adapters.safetensors",
+        "adapter_config.json",
+        "optimizer.safetensors",
+        "state.json"}) {
+    const std::string whole = read_text(folder / name);
+    const auto damage = [&](const std::string& text) {
+      write_text(folder / name, text);
+      return damage_of(folder);
+    };
+    // Every byte of the small files, some of the large ones.
+    const std::size_t step = 1 + whole.size() / 400;
+    for (std::size_t at = 0; at < whole.size(); at += step) {
+      std::string flipped = whole;
+      flipped[at] = static_cast<char>(flipped[at] ^ 1);
+      const bool blank = whole[at] == '\n' && name[0] == 's';
+      EXPECT_TRUE(damage(flipped).starts_with(name) || blank) << name << at;
+    }
+    EXPECT_TRUE(damage(whole.substr(0, whole.size() / 2)).starts_with(name));
+    EXPECT_TRUE(damage("").starts_with(name));
+    fs::remove(folder / name);
+    EXPECT_EQ(damage_of(folder).find(name), 0u) << damage_of(folder);
+    EXPECT_EQ(damage(whole), "");
+  }
+}
+
+TEST_F(Checkpoints, WhatIsSetAsideCountsNoMore) {
+  save(2);
+  const fs::path newest = save(4);
+  EXPECT_EQ(set_aside(newest), folder_ / "checkpoints/step-0000004.damaged");
+  EXPECT_EQ(newest_checkpoint(folder_)->filename(), "step-0000002");
+  set_aside(save(4)); // in place of the one before
+  prune_checkpoints(folder_, 1);
+  EXPECT_EQ(checkpoints(folder_).size(), 1u);
+  EXPECT_TRUE(fs::exists(folder_ / "checkpoints/step-0000004.damaged"));
 }
 
 // The kernel refuses to let files grow, as on a full disk.
@@ -145,6 +170,8 @@ TEST_F(Checkpoints, AFullDiskLeavesWhatWasThere) {
         "");
   }
   EXPECT_NE(text.find("adapters.safetensors"), std::string::npos) << text;
+  EXPECT_NE(text.find("File too large; free space"), std::string::npos) << text;
+  EXPECT_FALSE(fs::exists(folder_ / "checkpoints/step-0000003.unfinished"));
   EXPECT_EQ(newest_checkpoint(folder_), old);
   EXPECT_EQ(
       nlohmann::json::parse(read_text(folder_ / "config.json"))["old"], true);

@@ -51,7 +51,7 @@ class Golden : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(Golden, GradientsOfTheLoss) {
-  auto [loss, gradient] = loss_and_gradient(
+  auto [loss, gradient, shares] = loss_and_gradient(
       network_, with_prefix("lora."), {batch_of(expected_["batches"][0])}, 0);
   EXPECT_NEAR(loss.item<float>(), expected_["loss"], 1e-4);
   auto want = with_prefix("gradient.");

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "model/finite.h"
 #include "model/safetensors.h"
 #include "tessera/error.h"
 #include "tessera/lora.h"
@@ -63,6 +64,13 @@ Parameters read_lora(
     }
     array = mx::astype(array, mx::float32);
     array.eval();
+    if (!is_finite(array)) {
+      reject(
+          "lora",
+          "expected finite numbers in {} of {}; got NaN or infinity",
+          name,
+          file.string());
+    }
   }
   return parameters;
 }

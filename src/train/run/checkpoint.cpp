@@ -4,6 +4,7 @@
 
 #include "model/safetensors.h"
 #include "tessera/error.h"
+#include "train/run/digest.h"
 #include "train/run/files.h"
 
 namespace tessera::train {
@@ -13,51 +14,39 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view unfinished = ".unfinished";
+constexpr std::string_view damaged = ".damaged";
+
+fs::path with(fs::path path, std::string_view suffix) {
+  return path += suffix;
+}
 
 fs::path folder_of(const fs::path& run_folder, int step) {
   return run_folder / "checkpoints" / fmt::format("step-{:07}", step);
 }
 
-// Whole checkpoints, oldest first.
-std::vector<fs::path> checkpoints(const fs::path& run_folder) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (const auto& entry :
-       fs::directory_iterator(run_folder / "checkpoints", error)) {
-    std::string name = entry.path().filename().string();
-    if (name.starts_with("step-") && !name.ends_with(unfinished) &&
-        fs::is_regular_file(entry.path() / "state.json")) {
-      found.push_back(entry.path());
-    }
+// A folder that has its name is whole, so it loses the name first.
+void discard(const fs::path& folder) {
+  if (fs::exists(folder)) {
+    remove_tree(with(folder, unfinished));
+    publish_folder(folder, with(folder, unfinished));
+    remove_tree(with(folder, unfinished));
   }
-  std::sort(found.begin(), found.end());
-  return found;
 }
 
-// "/options/learning_rate" -> value, so that a difference has a name.
-void check_identity(
-    const nlohmann::json& saved,
-    const nlohmann::json& now,
-    const fs::path& folder) {
-  auto before = saved.flatten();
-  auto after = now.flatten();
-  for (const auto* json : {&before, &after}) {
-    for (const auto& [path, value] : json->items()) {
-      auto text = [&](const nlohmann::json& side) {
-        return side.contains(path) ? side.at(path).dump() : "none";
-      };
-      if (text(before) != text(after)) {
-        reject(
-            "finetune",
-            "expected {} {} as in {}; got {}; give the same to resume, or "
-            "begin anew with --force",
-            path.substr(path.rfind('/') + 1),
-            text(before),
-            folder.string(),
-            text(after));
-      }
-    }
+nlohmann::json digests_of(const fs::path& folder) {
+  nlohmann::json digests;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    digests[entry.path().filename().string()] = digest_of(entry.path());
   }
+  return digests;
+}
+
+// Of everything in state.json but the digest itself.
+std::string seal_of(nlohmann::json state) {
+  state.erase("digest");
+  Digest digest;
+  digest.add(text_of(state));
+  return digest.text();
 }
 
 Parameters read_weights(const fs::path& folder, const CheckpointKind& kind) {
@@ -89,36 +78,126 @@ Parameters read_moment(
 
 } // namespace
 
-fs::path save_checkpoint(
-    const fs::path& run_folder,
+// "/options/learning_rate" -> value, so that a difference has a name.
+void check_identity(
+    const nlohmann::json& saved,
+    const nlohmann::json& now,
+    const fs::path& folder) {
+  auto before = saved.flatten();
+  auto after = now.flatten();
+  for (const auto* json : {&before, &after}) {
+    for (const auto& [path, value] : json->items()) {
+      auto text = [&](const nlohmann::json& side) {
+        return side.contains(path) ? side.at(path).dump() : "none";
+      };
+      if (text(before) != text(after)) {
+        reject(
+            "finetune",
+            "expected {} {} as in {}; got {}; give the same to resume, or "
+            "begin anew with --force",
+            path.substr(path.rfind('/') + 1),
+            text(before),
+            folder.string(),
+            text(after));
+      }
+    }
+  }
+}
+
+namespace {
+
+void write_checkpoint(
+    const fs::path& folder,
     const Checkpoint& checkpoint,
     const CheckpointKind& kind) {
   const Trained& state = checkpoint.state;
-  fs::path folder = folder_of(run_folder, state.updates);
-  fs::path temporary = folder;
-  temporary += unfinished;
-  fs::remove_all(temporary);
-  make_writable_folder(temporary);
   if (kind.lora) {
-    save_adapter(temporary, kind.model, {*kind.lora, state.parameters});
+    save_adapter(folder, kind.model, {*kind.lora, state.parameters});
   } else {
-    write_safetensors(temporary / "model.safetensors", state.parameters);
+    write_safetensors(folder / "model.safetensors", state.parameters);
   }
   Parameters moments;
   for (const auto& [name, m] : state.m) {
     moments.emplace("m." + name, m);
     moments.emplace("v." + name, state.v.at(name));
   }
-  write_safetensors(temporary / "optimizer.safetensors", moments);
-  write_json(
-      temporary / "state.json",
-      {{"step", state.updates},
-       {"identity", checkpoint.identity},
-       {"interval", checkpoint.interval}});
-  // The same step saved before has the same bits.
-  fs::remove_all(folder);
+  write_safetensors(folder / "optimizer.safetensors", moments);
+  nlohmann::json json = {
+      {"step", state.updates},
+      {"identity", checkpoint.identity},
+      {"interval", checkpoint.interval},
+      {"files", digests_of(folder)}};
+  json["digest"] = seal_of(json);
+  write_json(folder / "state.json", json);
+}
+
+} // namespace
+
+fs::path save_checkpoint(
+    const fs::path& run_folder,
+    const Checkpoint& checkpoint,
+    const CheckpointKind& kind) {
+  const fs::path folder = folder_of(run_folder, checkpoint.state.updates);
+  const fs::path temporary = with(folder, unfinished);
+  remove_tree(temporary);
+  make_writable_folder(temporary);
+  try {
+    write_checkpoint(temporary, checkpoint, kind);
+  } catch (...) {
+    std::error_code ignored; // a full disk needs the room
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  discard(folder); // the same step saved before has the same bits
   publish_folder(temporary, folder);
   return folder;
+}
+
+std::vector<fs::path> checkpoints(const fs::path& run_folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry :
+       fs::directory_iterator(run_folder / "checkpoints", error)) {
+    const std::string name = entry.path().filename().string();
+    const std::string_view digits =
+        std::string_view(name).substr(std::min(name.size(), std::size_t{5}));
+    if (name.starts_with("step-") && !digits.empty() &&
+        digits.find_first_not_of("0123456789") == digits.npos) {
+      found.push_back(entry.path());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::string damage_of(const fs::path& folder) {
+  nlohmann::json state;
+  try {
+    state = read_json(folder / "state.json");
+    if (state.at("digest") != seal_of(state)) {
+      return "state.json is not as it was saved";
+    }
+    for (const auto& [name, digest] : state.at("files").items()) {
+      if (!fs::is_regular_file(folder / name)) {
+        return name + " is missing";
+      }
+      if (digest != digest_of(folder / name)) {
+        return name + " is not as it was saved";
+      }
+    }
+  } catch (const InputError&) {
+    return "state.json is missing or cut short";
+  } catch (const nlohmann::json::exception&) {
+    return "state.json is not as it was saved";
+  }
+  return "";
+}
+
+fs::path set_aside(const fs::path& folder) {
+  const fs::path aside = with(folder, damaged);
+  remove_tree(aside);
+  publish_folder(folder, aside);
+  return aside;
 }
 
 std::optional<fs::path> newest_checkpoint(const fs::path& run_folder) {
@@ -139,8 +218,7 @@ Checkpoint load_checkpoint(
   } catch (const nlohmann::json::exception&) {
     reject(
         "finetune",
-        "expected step, identity and interval in {}; remove that checkpoint "
-        "to resume from the one before",
+        "expected step, identity and interval in {}; begin anew with --force",
         (folder / "state.json").string());
   }
   check_identity(checkpoint.identity, identity, folder);
@@ -153,19 +231,19 @@ Checkpoint load_checkpoint(
 }
 
 void prune_checkpoints(const fs::path& run_folder, int keep) {
+  std::vector<fs::path> left_over;
   std::error_code error;
   for (const auto& entry :
        fs::directory_iterator(run_folder / "checkpoints", error)) {
     if (entry.path().filename().string().ends_with(unfinished)) {
-      fs::remove_all(entry.path());
+      left_over.push_back(entry.path());
     }
   }
+  std::for_each(left_over.begin(), left_over.end(), remove_tree);
   auto found = checkpoints(run_folder);
   if (keep > 0 && found.size() > static_cast<std::size_t>(keep)) {
     found.resize(found.size() - static_cast<std::size_t>(keep));
-    for (const fs::path& folder : found) {
-      fs::remove_all(folder);
-    }
+    std::for_each(found.begin(), found.end(), discard);
   }
 }
 

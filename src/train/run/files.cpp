@@ -4,38 +4,15 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <cstdio>
 #include <fstream>
 
 #include "model/file.h"
 #include "model/json.h"
-#include "tessera/error.h"
 
 namespace tessera::train {
 
 namespace fs = std::filesystem;
-
-namespace {
-
-[[noreturn]] void reject_write(const fs::path& path, int error) {
-  reject(
-      "finetune",
-      "expected to write {}; got: {}; free space or choose another folder",
-      path.string(),
-      std::strerror(error));
-}
-
-void sync_folder(const fs::path& folder) {
-  int fd = ::open(folder.c_str(), O_RDONLY);
-  if (fd < 0 || ::fsync(fd) != 0) {
-    int error = errno;
-    ::close(fd);
-    reject_write(folder, error);
-  }
-  ::close(fd);
-}
-
-} // namespace
 
 void write_json(const fs::path& path, const nlohmann::json& json) {
   write_file(path, [&](std::ostream& out) { out << text_of(json, 2) << '\n'; });
@@ -55,28 +32,38 @@ void append_line(const fs::path& path, std::string_view line) {
   std::ofstream file(path, std::ios::app | std::ios::binary);
   file << line << '\n' << std::flush;
   if (!file) {
-    reject_write(path, errno != 0 ? errno : EIO);
+    throw WriteError(path, errno);
   }
 }
 
 void publish_folder(const fs::path& from, const fs::path& to) {
-  sync_folder(from);
+  sync_to_disk(from);
   if (::rename(from.c_str(), to.c_str()) != 0) {
-    reject_write(to, errno);
+    throw WriteError(to, errno);
   }
-  sync_folder(to.parent_path());
+  sync_to_disk(fs::absolute(to).parent_path());
+}
+
+void remove_tree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) {
+    throw WriteError(path, error.value());
+  }
 }
 
 void make_writable_folder(const fs::path& folder) {
   std::error_code error;
-  fs::create_directories(folder, error);
+  if (fs::create_directories(folder, error)) {
+    sync_to_disk(fs::absolute(folder).parent_path());
+  }
   if (error) {
-    reject_write(folder, error.value());
+    throw WriteError(folder, error.value());
   }
   fs::path probe = folder / ".writable";
   int fd = ::open(probe.c_str(), O_CREAT | O_WRONLY, 0644);
   if (fd < 0) {
-    reject_write(folder, errno);
+    throw WriteError(folder, errno);
   }
   ::close(fd);
   ::unlink(probe.c_str());

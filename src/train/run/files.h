@@ -7,8 +7,7 @@
 
 namespace tessera::train {
 
-// What cannot be written is an InputError that names the path, the system's
-// reason and what to do.
+// What cannot be written is a WriteError; see model/file.h.
 
 void write_json(const std::filesystem::path& path, const nlohmann::json& json);
 // The text of a value; bytes that are not UTF-8, as in a path, become U+FFFD.
@@ -22,6 +21,9 @@ void append_line(const std::filesystem::path& path, std::string_view line);
 // Renames a finished folder; its new name is on disk when this returns.
 void publish_folder(
     const std::filesystem::path& from, const std::filesystem::path& to);
+
+// Removes a file, or a folder with all that is in it, where it is there.
+void remove_tree(const std::filesystem::path& path);
 
 // Creates a folder and its parents, and checks that files can be made in it.
 void make_writable_folder(const std::filesystem::path& folder);

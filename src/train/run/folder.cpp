@@ -1,5 +1,6 @@
 #include "train/run/folder.h"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 
@@ -8,6 +9,7 @@
 #include "tessera/error.h"
 #include "train/options.h"
 #include "train/run/files.h"
+#include "train/run/tuning.h"
 
 namespace tessera::train {
 
@@ -15,16 +17,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// All that a run writes.
+// All that a run writes. What tells that the folder is a run's comes last, so
+// that a removal that breaks off can be gone on with.
 constexpr std::array contents = {
-    "config.json",
     "metrics.jsonl",
     "report.html",
     "adapters.safetensors",
     "adapter_config.json",
     "checkpoints",
     "model",
-    "peft"};
+    "peft",
+    "config.json"};
 
 // config.json of a run names the version that wrote it, a model's does not.
 bool holds_run(const fs::path& folder) {
@@ -35,13 +38,17 @@ bool holds_run(const fs::path& folder) {
 // Drops what a run wrote after its checkpoint, and the evaluation at it, which
 // is done again.
 void keep_metrics_until(const fs::path& file, int step) {
+  if (!fs::exists(file)) {
+    return;
+  }
   std::ifstream in(file);
   std::string kept;
   for (std::string line; std::getline(in, line);) {
     auto json = nlohmann::json::parse(line, nullptr, false);
     // A crash may have cut the last line short.
-    if (json.is_object() &&
-        json.value("step", 0) < step + int(json.contains("loss"))) {
+    if (json.is_object() && json.contains("step") &&
+        json["step"].is_number_integer() &&
+        json["step"] < step + int(json.contains("loss"))) {
       kept += line + "\n";
     }
   }
@@ -85,6 +92,8 @@ nlohmann::json description(const Run& run) {
         {"available_bytes", plan.memory.available},
         {"recomputed_layers", plan.memory.recomputed_layers}}},
       {"notes", plan.notes},
+      {"identity", run.identity},
+      {"tuning", tuning_record(model, run.network.dtype)},
       {"options", to_json(run.options)}};
 }
 
@@ -145,7 +154,7 @@ void copy_tokenizer(
 void claim_folder(const FinetuneOptions& options) {
   const fs::path& folder = options.adapter_path;
   for (const char* name : contents) {
-    if (!fs::exists(folder / name) || options.resume) {
+    if (!fs::exists(folder / name)) {
       continue;
     }
     if (!holds_run(folder)) {
@@ -156,7 +165,7 @@ void claim_folder(const FinetuneOptions& options) {
           folder.string(),
           name);
     }
-    if (!options.force) {
+    if (!options.force && !options.resume) {
       reject(
           "finetune",
           "expected a new run folder; got {}, which holds another run; choose "
@@ -168,23 +177,44 @@ void claim_folder(const FinetuneOptions& options) {
   if (options.force) {
     check_inputs_stay(options);
   }
-  make_writable_folder(folder);
+  try {
+    make_writable_folder(folder);
+  } catch (const WriteError& error) {
+    throw InputError(fmt::format("{} with --adapter-path", error.what()));
+  }
 }
 
 void begin_folder(const Run& run) {
   const fs::path& folder = run.options.adapter_path;
-  if (run.options.resume) {
-    keep_metrics_until(folder / "metrics.jsonl", run.state.updates);
-  } else {
+  if (!run.options.resume) {
     for (const char* name : contents) {
-      fs::remove_all(folder / name);
+      remove_tree(folder / name);
     }
   }
+  // Before all else: it tells whose the folder is.
   write_json(folder / "config.json", description(run));
+  if (run.options.resume) {
+    std::for_each(run.damaged.begin(), run.damaged.end(), set_aside);
+    keep_metrics_until(folder / "metrics.jsonl", run.state.updates);
+  }
 }
 
 void add_metrics(const Run& run, const nlohmann::json& line) {
   append_line(run.options.adapter_path / "metrics.jsonl", line.dump());
+}
+
+void sync_metrics(const Run& run) {
+  const fs::path file = run.options.adapter_path / "metrics.jsonl";
+  if (fs::exists(file)) {
+    sync_to_disk(file);
+  }
+}
+
+std::optional<nlohmann::json> recorded_run(const fs::path& folder) {
+  if (!holds_run(folder)) {
+    return std::nullopt;
+  }
+  return read_json(folder / "config.json");
 }
 
 fs::path write_output(const Run& run) {

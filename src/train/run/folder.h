@@ -5,12 +5,15 @@
 namespace tessera::train {
 
 // Makes the run folder where it is not there yet. InputError where it cannot be
-// written, or holds another run that the options neither resume nor, by force,
-// give up. Removes nothing.
+// written, or holds a run that the options neither resume nor, by force, give
+// up, or something else. Removes nothing.
 void claim_folder(const FinetuneOptions& options);
 
-// Removes what is left of another run, writes config.json, and drops the lines
-// of metrics.jsonl that lie behind the checkpoint resumed from.
+// config.json of the run that a folder holds; none where it holds no run.
+std::optional<nlohmann::json> recorded_run(const std::filesystem::path& folder);
+
+// Removes what is left of another run, or, resuming, the lines of metrics.jsonl
+// that lie behind the checkpoint resumed from; writes config.json.
 void begin_folder(const Run& run);
 
 // A line of metrics.jsonl.
@@ -22,6 +25,10 @@ void copy_tokenizer(
     const std::filesystem::path& from,
     const std::filesystem::path& tokenizer,
     const std::filesystem::path& to);
+
+// Returns once all lines so far are on the disk. A checkpoint that is there
+// without them would be gone on from without them.
+void sync_metrics(const Run& run);
 
 // What training has made: adapter files in the run folder, or the Hugging Face
 // folder model/ in it. Returns the folder to give to generate and score.

@@ -1,0 +1,195 @@
+"""What may befall a run: kills, full disks, damaged files."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from small_model import TESSERA, SmallModel, losses, metrics, run, write_jsonl
+
+# How many kills the chain takes: fewer under the sanitizers, more at night.
+KILLS = int(os.environ.get("TESSERA_TEST_KILLS", "50"))
+STEPS = 60
+
+# Starts a program whose files may grow to so many bytes; a write beyond fails as on a full disk.
+LIMITED = """
+import os, resource, signal, sys
+limit = int(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def wait_until(seen, process, limit=60):
+    """Whether `seen()` came true before the process ended."""
+    end = time.monotonic() + limit
+    while process.poll() is None and time.monotonic() < end:
+        if seen():
+            return True
+        time.sleep(2e-4)
+    return False
+
+
+def is_saving(folder):
+    try:
+        return any(name.endswith(".unfinished") for name in os.listdir(folder / "checkpoints"))
+    except FileNotFoundError:
+        return False
+
+
+def size(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+class Faults(SmallModel):
+    def command(self, folder, *flags):
+        return [str(x) for x in (
+            TESSERA, "finetune", "--model", self.model, "--data", self.data, "--adapter-path", folder,
+            "--batch-size", 2, "--max-seq-length", 64, "--steps-per-report", 1, "--learning-rate", 1e-3,
+            "--iters", STEPS, "--save-every", 2, "--steps-per-eval", 15, "--val-batches", 1, "--lora-dropout", 0.1,
+            "--grad-accumulation-steps", 2, "--lr-schedule", "cosine", *flags)]
+
+    def kill_once(self, how, chance, whole_time):
+        """Starts the run of self.folder with --resume and kills it; whether it was still running."""
+        process = subprocess.Popen(self.command(self.folder, "--resume"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if how == "saving":
+            wait_until(lambda: is_saving(self.folder), process)
+        elif how == "metrics":
+            before = size(self.folder / "metrics.jsonl")
+            wait_until(lambda: size(self.folder / "metrics.jsonl") != before, process)
+        time.sleep(chance.random() * (whole_time if how == "time" else 0.004))
+        process.kill()
+        errors = process.communicate()[1]
+        self.assertIn(process.returncode, (0, -signal.SIGKILL), errors)
+        return process.returncode != 0
+
+    def test_kills_change_no_bit(self):
+        whole = self.root / "whole"
+        start = time.monotonic()
+        done = subprocess.run(self.command(whole), capture_output=True, text=True)
+        whole_time = time.monotonic() - start
+        self.assertEqual(done.returncode, 0, done.stderr)
+        chance = random.Random(5)
+        # A run that ends before its kill is begun anew: every kill counts.
+        kills = 0
+        while kills < KILLS:
+            if self.kill_once(("time", "saving", "metrics")[kills % 3], chance, 0.7 * whole_time):
+                kills += 1
+            else:
+                self.compare(whole)
+                subprocess.run(["rm", "-r", self.folder], check=True)
+        done = subprocess.run(self.command(self.folder, "--resume"), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.compare(whole)
+
+    def compare(self, whole):
+        for name in ("adapters.safetensors", "adapter_config.json"):
+            self.assertEqual((whole / name).read_bytes(), (self.folder / name).read_bytes(), name)
+        timed = {"seconds", "tokens_per_second", "peak_memory_gib"}
+        kept = lambda folder: [{k: v for k, v in row.items() if k not in timed} for row in metrics(folder)]
+        self.assertEqual(kept(whole), kept(self.folder))
+        files = lambda folder: sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+        self.assertEqual(files(whole), files(self.folder))  # nothing is left over
+
+    def test_a_damaged_checkpoint_is_said_and_passed_over(self):
+        flags = ("--iters", 8, "--save-every", 2)
+        whole = self.root / "undamaged"
+        self.assertEqual(self.finetune(*flags, folder=whole).returncode, 0)
+        self.assertEqual(self.finetune(*flags).returncode, 0)
+        weights = self.folder / "checkpoints" / "step-0000008" / "optimizer.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+        (self.folder / "adapters.safetensors").unlink()
+        done = self.finetune(*flags, "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, "note .*step-0000008 is damaged: optimizer.safetensors")
+        self.assertRegex(done.stdout, r"steps .*from 6")
+        self.assertEqual(losses(whole), losses(self.folder))
+
+    def test_a_full_disk_is_named_and_gone_on_from(self):
+        flags = ("--iters", 6, "--save-every", 2)
+        whole = self.root / "roomy"
+        self.assertEqual(self.finetune(*flags, folder=whole).returncode, 0)
+        sizes = sorted(p.stat().st_size for p in (whole / "checkpoints" / "step-0000002").iterdir())
+        # Room for the first save, then for nothing, then for a part of it.
+        for limit in (0, sizes[0] - 1, sizes[-1] - 100):
+            done = self.finetune(*flags, "--resume", through=[sys.executable, "-c", LIMITED, limit])
+            self.assertRefused(done, self.folder, "File too large; free space", "--resume")
+            left = list(self.folder.rglob("*.unfinished")) + list(self.folder.rglob("*.tmp"))
+            self.assertEqual(left, [])
+        done = self.finetune(*flags, "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(losses(whole), losses(self.folder))
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting needs root")
+    def test_a_full_file_system(self):
+        place = self.root / "small-disk"
+        place.mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("mounting is not allowed here")
+        try:
+            folder = place / "run"
+            done = self.finetune("--iters", 40, "--save-every", 1, "--keep-checkpoints", 0, folder=folder)
+            self.assertRefused(done, folder, "No space left on device; free space", "--resume")
+            saved = sorted((folder / "checkpoints").iterdir())
+            self.assertGreater(len(saved), 0)
+            subprocess.run(["mount", "-o", "remount,size=64m", place], check=True)
+            done = self.finetune("--iters", 40, "--save-every", 1, "--keep-checkpoints", 0, "--resume", folder=folder)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"from {len(saved)}\n", done.stdout)
+        finally:
+            subprocess.run(["umount", place], check=True)
+
+    def test_resume_refuses_what_differs(self):
+        self.assertEqual(self.finetune("--iters", 2).returncode, 0)
+        other = self.root / "other-data"
+        other.mkdir()
+        write_jsonl(other / "train.jsonl", [{"text": "red hens count"}] * 3)
+        for flags, word in (
+            (["--lora-rank", 3], "rank"), (["--seed", 7], "seed"), (["--data", other], "train_data"),
+            (["--use-flash-attention", "off"], "attention"), (["--batch-size", 3], "batch_size"),
+        ):
+            self.assertRefused(self.finetune("--iters", 4, "--resume", *flags), word, "--force")
+        model = self.root / "other-model"
+        subprocess.run(["cp", "-r", self.model, model], check=True)
+        weights = bytearray((model / "model.safetensors").read_bytes())
+        weights[-2] ^= 1
+        (model / "model.safetensors").write_bytes(weights)
+        self.assertRefused(self.finetune("--iters", 4, "--resume", "--model", model), "weights")
+
+    def test_weights_that_are_not_numbers(self):
+        model = self.root / "nan-model"
+        subprocess.run(["cp", "-r", self.model, model], check=True)
+        weights = bytearray((model / "model.safetensors").read_bytes())
+        weights[-4:] = b"\x00\x00\xc0\x7f"
+        (model / "model.safetensors").write_bytes(weights)
+        for done in (
+            self.finetune("--iters", 1, "--model", model),
+            run("score", "--model", model, "--data", self.data / "test.jsonl", "--json"),
+        ):
+            self.assertRefused(done, "model.safetensors", "NaN")
+            self.assertEqual(done.stdout, "")
+
+    def test_the_table_is_recorded(self):
+        table = self.root / "table.json"
+        tuned = run("tune", "--causal", "--lengths", 32, "--batch", 2, "--heads", "4:2", "--head-dim", 8, "--rounds", 1,
+                    "--table", table)
+        self.assertEqual(tuned.returncode, 0, tuned.stderr)
+        self.assertEqual(self.finetune("--iters", 2, "--table", table).returncode, 0)
+        recorded = json.loads((self.folder / "config.json").read_text())["tuning"]["entries"]
+        self.assertEqual(recorded, json.loads(table.read_text())["entries"])
+        self.assertEqual(self.finetune("--iters", 3, "--resume", "--table", "none").returncode, 0)
+        self.assertEqual(json.loads((self.folder / "config.json").read_text())["tuning"]["entries"], recorded)
+
+
+if __name__ == "__main__":
+    unittest.main()
