@@ -24,6 +24,9 @@ static_assert(
 // The limit of the reference implementation, and of MLX's.
 constexpr std::uint64_t max_header = 100'000'000;
 
+// Names stand in messages.
+constexpr std::size_t max_name = 512;
+
 struct DtypeName {
   std::string_view name;
   mx::Dtype dtype;
@@ -196,8 +199,14 @@ TensorInfos parse_safetensors_header(
   const std::uint64_t data_size = file_size - sizeof length - length;
   TensorInfos infos;
   for (const auto& [name, value] : json.items()) {
-    if (std::ranges::any_of(name, [](unsigned char c) { return c < ' '; })) {
-      reject(op, "expected names without control characters in {}", source);
+    if (name.size() > max_name ||
+        std::ranges::any_of(name, [](unsigned char c) { return c < ' '; })) {
+      reject(
+          op,
+          "expected names of at most {} bytes, without control characters, in "
+          "{}",
+          max_name,
+          source);
     } else if (name == "__metadata__") {
       check_metadata(value, source);
     } else {

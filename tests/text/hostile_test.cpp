@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
+#include "tessera/error.h"
 #include "text/fixtures.h"
 #include "text/small.h"
 #include "text/unicode/regex.h"
@@ -50,6 +52,64 @@ TEST(Hostile, AMatchNeedsNoStack) {
         matched += match.stop - match.start;
       });
   EXPECT_EQ(matched, text.size());
+}
+
+// What such a pattern tries doubles with each letter.
+TEST(Hostile, APatternThatExplodesIsRefused) {
+  for (auto* pattern : {"(a+)+c", "(a|aa)+$", "(?:a*)*c", "a*a*a*a*a*a*c"}) {
+    auto text = repeated("a", 300) + "b";
+    try {
+      text::Regex::compile(pattern).for_each_match(text, [](text::Match) {});
+      ADD_FAILURE() << pattern;
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(pattern), std::string::npos);
+    }
+  }
+}
+
+TEST(Hostile, ReplacementsThatGrowWithoutEndAreRefused) {
+  std::string step = R"({"type": "Replace", "pattern": {"String": "a"},
+                         "content": "aaaaaaaaaaaaaaaa"})";
+  auto sequence = [&](const char* key, int count, const std::string& one) {
+    std::string steps = one;
+    for (int i = 1; i < count; ++i) {
+      steps += "," + one;
+    }
+    return std::string(R"({"type": "Sequence", ")") + key + "\": [" + steps +
+        "]}";
+  };
+  auto load = [&](const char* component, const std::string& value) {
+    auto document = nlohmann::json::parse(small_tokenizer());
+    document[component] = nlohmann::json::parse(value);
+    Folder folder;
+    return Tokenizer::load(folder.write("tokenizer.json", document.dump()));
+  };
+  auto refusal = [&](auto action) {
+    try {
+      action();
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  for (int count : {2, 9, 60}) {
+    auto normalizing = load("normalizer", sequence("normalizers", count, step));
+    auto decoding = load("decoder", sequence("decoders", count, step));
+    bool grows = count > 5; // 16^5 is a mebibyte
+    EXPECT_EQ(refusal([&] { normalizing.encode("a"); }) != "", grows);
+    EXPECT_EQ(refusal([&] { decoding.decode(TokenIds{1}); }) != "", grows);
+  }
+  std::string split = R"({"type": "WhitespaceSplit"})";
+  auto many = sequence("pretokenizers", 5000, split);
+  EXPECT_NE(
+      refusal([&] { load("pre_tokenizer", many); }).find("steps"),
+      std::string::npos);
+  std::string bytes = R"({"type": "ByteLevel", "add_prefix_space": false,
+                          "trim_offsets": false, "use_regex": false})";
+  auto twice = sequence("pretokenizers", 2, bytes);
+  EXPECT_NE(
+      refusal([&] { load("pre_tokenizer", twice); }).find("one ByteLevel"),
+      std::string::npos);
 }
 
 TEST(Hostile, EmptyMatchesGoOn) {

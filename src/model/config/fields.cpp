@@ -10,18 +10,18 @@ namespace {
 
 const nlohmann::json null_value;
 
-// A name as it stands in JSON, where line ends are escaped.
-std::string escaped(const std::string& name) {
-  const auto quoted = nlohmann::json(name).dump();
-  return quoted.substr(1, quoted.size() - 2);
-}
-
-// JSON has no raw line ends. A long value (a table of quantized modules, say)
-// is told by its beginning.
+// As it stands in JSON, which has no raw line ends, in ASCII. What is long (a
+// table of quantized modules, say) is told by its beginning.
 std::string one_line(const nlohmann::json& value) {
   const auto text =
       value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   return text.size() > 60 ? text.substr(0, 60) + "..." : text;
+}
+
+std::string escaped(const std::string& name) {
+  const auto quoted = one_line(name);
+  return quoted.ends_with('"') ? quoted.substr(1, quoted.size() - 2)
+                               : quoted.substr(1);
 }
 
 } // namespace

@@ -80,6 +80,9 @@ void Decoder::read(const JsonField& field, int depth) {
   if (depth > max_nesting) {
     field.refuse("fewer nested sequences");
   }
+  if (steps_.size() >= max_steps) {
+    field.refuse("fewer steps");
+  }
   if (type == "Sequence") {
     for (const auto& step : field["decoders"].elements()) {
       read(step, depth + 1);
@@ -135,6 +138,7 @@ DecoderRun::DecoderRun(const Decoder& decoder)
     : decoder_(&decoder), states_(decoder.steps_.size()) {}
 
 void DecoderRun::push(const std::string& token, std::string& out) {
+  pushed_ += token.size();
   feed(0, token, out);
 }
 
@@ -275,7 +279,7 @@ void DecoderRun::apply(
     const Replace& step,
     const std::string& token,
     std::string& out) {
-  feed(i + 1, step(token), out);
+  feed(i + 1, step(token, most_growth(pushed_)), out);
 }
 
 } // namespace tessera::text

@@ -109,6 +109,7 @@ class DecoderRun {
 
   const Decoder* decoder_;
   std::vector<State> states_;
+  std::size_t pushed_ = 0; // bytes of all tokens
 };
 
 } // namespace tessera::text

@@ -81,16 +81,18 @@ bool is_trivial(std::string_view text, bool compose) {
   });
 }
 
-std::string normalize(const CanonicalForm& form, std::string_view text) {
+std::string normalize(
+    const CanonicalForm& form, std::string_view text, std::size_t) {
   return canonical_form(text, form.compose);
 }
 
-std::string normalize(const Prepend& step, std::string_view text) {
+std::string normalize(const Prepend& step, std::string_view text, std::size_t) {
   return text.empty() ? "" : step.prefix + std::string(text);
 }
 
-std::string normalize(const Replace& step, std::string_view text) {
-  return step(text);
+std::string normalize(
+    const Replace& step, std::string_view text, std::size_t most) {
+  return step(text, most);
 }
 
 } // namespace
@@ -115,7 +117,7 @@ std::string canonical_form(std::string_view text, bool compose) {
   return out;
 }
 
-std::string Replace::operator()(std::string_view text) const {
+std::string Replace::operator()(std::string_view text, std::size_t most) const {
   std::string out;
   out.reserve(text.size());
   std::size_t done = 0;
@@ -123,6 +125,13 @@ std::string Replace::operator()(std::string_view text) const {
     out += text.substr(done, match.start - done);
     out += content;
     done = match.stop;
+    if (out.size() > most) {
+      reject(
+          "tokenizer",
+          "expected replacements that make at most {} bytes of a text; got "
+          "more",
+          most);
+    }
   });
   out += text.substr(done);
   return out;
@@ -156,6 +165,9 @@ void Normalizer::read(const JsonField& field, int depth) {
   if (depth > max_nesting) {
     field.refuse("fewer nested sequences");
   }
+  if (steps_.size() >= max_steps) {
+    field.refuse("fewer steps");
+  }
   if (type == "Sequence") {
     for (const auto& step : field["normalizers"].elements()) {
       read(step, depth + 1);
@@ -174,8 +186,10 @@ void Normalizer::read(const JsonField& field, int depth) {
 
 std::string Normalizer::operator()(std::string_view text) const {
   std::string out(text);
+  const std::size_t most = most_growth(text.size());
   for (const auto& step : steps_) {
-    out = std::visit([&](const auto& s) { return normalize(s, out); }, step);
+    out = std::visit(
+        [&](const auto& s) { return normalize(s, out, most); }, step);
   }
   return out;
 }

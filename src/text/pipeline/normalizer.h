@@ -23,8 +23,15 @@ struct Replace {
   Regex pattern;
   std::string content;
 
-  std::string operator()(std::string_view text) const;
+  // InputError where more than `most` bytes come of it.
+  std::string operator()(std::string_view text, std::size_t most) const;
 };
+
+// Bytes that steps of replacement may make of `bytes`: steps that each make
+// more would fill any memory.
+constexpr std::size_t most_growth(std::size_t bytes) {
+  return (std::size_t{1} << 20) + 64 * bytes;
+}
 
 // {"Regex": ...} or {"String": ...}.
 Regex read_pattern(const JsonField& field);
@@ -48,7 +55,9 @@ class Normalizer {
 // length but for the sorting of each run of combining marks.
 std::string canonical_form(std::string_view text, bool compose);
 
-// Components of tokenizer.json may nest; this deep at most.
+// Components of tokenizer.json may nest, this deep at most; and a component has
+// this many steps at most, one of which may call the next.
 constexpr int max_nesting = 32;
+constexpr std::size_t max_steps = 64;
 
 } // namespace tessera::text

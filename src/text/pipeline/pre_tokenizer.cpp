@@ -1,5 +1,6 @@
 #include "text/pipeline/pre_tokenizer.h"
 
+#include <algorithm>
 #include <map>
 
 #include "text/pipeline/byte_level.h"
@@ -191,11 +192,21 @@ void PreTokenizer::read(const JsonField& field, int depth) {
   if (depth > max_nesting) {
     field.refuse("fewer nested sequences");
   }
+  if (steps_.size() >= max_steps) {
+    field.refuse("fewer steps");
+  }
   if (type == "Sequence") {
     for (const auto& step : field["pretokenizers"].elements()) {
       read(step, depth + 1);
     }
   } else if (type == "ByteLevel") {
+    const bool second =
+        std::any_of(steps_.begin(), steps_.end(), [](const auto& step) {
+          return std::holds_alternative<ByteLevel>(step);
+        });
+    if (second) { // would write each letter as letters again, and so on
+      field.refuse("one ByteLevel");
+    }
     steps_.emplace_back(read_byte_level(field));
   } else if (type == "Metaspace") {
     auto step = read_metaspace(field);

@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "tessera/error.h"
@@ -12,28 +13,45 @@ namespace tessera::text {
 
 struct Regex::Program {
   pcre2_code* code = nullptr;
-  pcre2_match_context* context = nullptr;
   std::string pattern;
 
   Program() = default;
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
   ~Program() {
-    pcre2_match_context_free(context);
     pcre2_code_free(code);
   }
 };
 
 namespace {
 
-struct MatchData {
-  pcre2_match_data* data;
+// How much a match that begins at one place may try. What a sensible pattern
+// tries grows with the text; nested repetition tries powers of its length.
+std::uint32_t most_tries(std::size_t bytes) {
+  constexpr std::size_t base = 1'000'000;
+  constexpr std::size_t for_a_byte = 64;
+  constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();
+  return static_cast<std::uint32_t>(
+      std::min(most, base + for_a_byte * std::min(bytes, most / for_a_byte)));
+}
 
-  explicit MatchData(const pcre2_code* code)
-      : data(pcre2_match_data_create_from_pattern(code, nullptr)) {}
-  MatchData(const MatchData&) = delete;
-  MatchData& operator=(const MatchData&) = delete;
-  ~MatchData() {
+// What the searches through one text share.
+struct Search {
+  pcre2_match_data* data;
+  pcre2_match_context* context;
+
+  Search(const pcre2_code* code, std::size_t bytes)
+      : data(pcre2_match_data_create_from_pattern(code, nullptr)),
+        context(pcre2_match_context_create(nullptr)) {
+    constexpr std::uint32_t heap = 4 << 20; // KiB
+    pcre2_set_match_limit(context, most_tries(bytes));
+    pcre2_set_depth_limit(context, most_tries(bytes));
+    pcre2_set_heap_limit(context, heap);
+  }
+  Search(const Search&) = delete;
+  Search& operator=(const Search&) = delete;
+  ~Search() {
+    pcre2_match_context_free(context);
     pcre2_match_data_free(data);
   }
 };
@@ -47,8 +65,7 @@ PCRE2_SPTR units(std::string_view text) {
 // interpreter (whose memory is the heap) finishes the work.
 int search(
     const pcre2_code* code,
-    pcre2_match_context* context,
-    MatchData& match,
+    Search& state,
     std::string_view text,
     std::size_t from,
     std::uint32_t options = 0) {
@@ -59,11 +76,27 @@ int search(
         text.size(),
         from,
         options | PCRE2_NO_UTF_CHECK | more,
-        match.data,
-        context);
+        state.data,
+        state.context);
   };
   int result = run(0);
   return result == PCRE2_ERROR_JIT_STACKLIMIT ? run(PCRE2_NO_JIT) : result;
+}
+
+// Whether a search has found something.
+bool found(int result, const std::string& pattern) {
+  if (result >= 0 || result == PCRE2_ERROR_NOMATCH) {
+    return result >= 0;
+  }
+  if (result == PCRE2_ERROR_MATCHLIMIT || result == PCRE2_ERROR_DEPTHLIMIT ||
+      result == PCRE2_ERROR_HEAPLIMIT) {
+    reject(
+        "tokenizer",
+        "expected patterns whose work grows with the text; got {}, which tries "
+        "too many ways to match one",
+        pattern.size() > 80 ? pattern.substr(0, 80) + "..." : pattern);
+  }
+  fail("regex", "PCRE2 error {} on {}", result, pattern);
 }
 
 } // namespace
@@ -99,11 +132,6 @@ Regex Regex::native(const std::string& pattern) {
   program->pattern = pattern;
   program->code =
       compile_code(pattern, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE);
-  constexpr auto unlimited = std::numeric_limits<std::uint32_t>::max();
-  program->context = pcre2_match_context_create(nullptr);
-  pcre2_set_match_limit(program->context, unlimited);
-  pcre2_set_depth_limit(program->context, unlimited);
-  pcre2_set_heap_limit(program->context, unlimited);
   return Regex(program);
 }
 
@@ -124,18 +152,14 @@ Regex Regex::literal(std::string_view text) {
 
 void Regex::for_each_match(
     std::string_view text, const std::function<void(Match)>& visit) const {
-  MatchData match(program_->code);
-  const auto* offsets = pcre2_get_ovector_pointer(match.data);
+  Search state(program_->code, text.size());
+  const auto* offsets = pcre2_get_ovector_pointer(state.data);
   constexpr auto none = std::numeric_limits<std::size_t>::max();
   std::size_t from = 0;
   std::size_t last_stop = none;
   while (from <= text.size()) {
-    int result = search(program_->code, program_->context, match, text, from);
-    if (result == PCRE2_ERROR_NOMATCH) {
+    if (!found(search(program_->code, state, text, from), program_->pattern)) {
       return;
-    }
-    if (result < 0) {
-      fail("regex", "PCRE2 error {} on {}", result, program_->pattern);
     }
     auto [start, stop] = Match{offsets[0], offsets[1]};
     if (start == stop && stop == last_stop) {
@@ -148,14 +172,10 @@ void Regex::for_each_match(
 }
 
 bool Regex::matches_at_start(std::string_view text) const {
-  MatchData match(program_->code);
-  return search(
-             program_->code,
-             program_->context,
-             match,
-             text,
-             0,
-             PCRE2_ANCHORED) >= 0;
+  Search state(program_->code, text.size());
+  return found(
+      search(program_->code, state, text, 0, PCRE2_ANCHORED),
+      program_->pattern);
 }
 
 } // namespace tessera::text

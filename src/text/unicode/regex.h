@@ -28,7 +28,8 @@ class Regex {
   // Visits the matches from left to right, as Oniguruma's own search loop
   // does: they do not overlap, and an empty match does not follow another match
   // immediately. `text` is well-formed UTF-8. Needs no stack that grows with
-  // the text, and has no limit on effort.
+  // the text. InputError where a match takes more tries than a sensible pattern
+  // needs.
   void for_each_match(
       std::string_view text, const std::function<void(Match)>& visit) const;
 
