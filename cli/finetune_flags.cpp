@@ -47,7 +47,7 @@ void add_model_options(
   command.add_flag(
       "--profile-attention",
       o.profile_attention,
-      "Record the time spent in attention");
+      "Record what attention takes of each step, and how fast it is");
 }
 
 void add_lora_options(CLI::App& command, LoraConfig& lora) {
@@ -110,10 +110,17 @@ void add_data_options(CLI::App& command, FinetuneOptions& o) {
       .add_option("--seed", o.seed, "Of data order, fresh weights and dropout")
       ->check(whole_number())
       ->capture_default_str();
+  add_choice<bool>(
+      command,
+      "--log",
+      o.log_tensorboard,
+      {{"jsonl", false}, {"tensorboard", true}},
+      "Metrics: in metrics.jsonl alone (the default), or for TensorBoard too");
   command.add_flag(
       "--resume",
       o.resume,
-      "Go on from the newest checkpoint of the run folder");
+      "Go on from the newest checkpoint of the run folder; from step 0 where "
+      "there is none yet");
   command.add_flag(
       "--force", o.force, "Remove what another run left in the run folder");
 }

@@ -25,6 +25,19 @@ std::string format_count(double count) {
                    : fmt::format("{:.3g}{}", count, kUnits[unit]);
 }
 
+std::string describe(const AttentionReport& a) {
+  return fmt::format(
+      "             attention {:.3g} ms forward, {:.3g} ms backward, {:.3g} % "
+      "of "
+      "the step, {:.3g} GF/s{}, {:.3g} MB moved",
+      1e3 * a.forward_seconds,
+      1e3 * a.backward_seconds,
+      100 * a.share,
+      a.flops / 1e9,
+      a.of_peak ? fmt::format(" ({:.3g} % of peak)", 100 * *a.of_peak) : "",
+      a.bytes / 1e6);
+}
+
 } // namespace
 
 TerminalReport::TerminalReport(
@@ -103,6 +116,9 @@ void TerminalReport::stepped(const StepReport& step) {
         step.grad_norm,
         step.tokens_per_second,
         step.peak_memory_gib));
+    if (step.attention) {
+      print(describe(*step.attention));
+    }
   }
   progress_.show(fmt::format(
       "{} {}/{} · {}",

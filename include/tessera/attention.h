@@ -129,6 +129,8 @@ AttentionOutput attention_with_logsumexp(
 struct Choice {
   std::string name;
   std::string reason;
+
+  bool operator==(const Choice&) const = default;
 };
 
 Choice explain_attention(

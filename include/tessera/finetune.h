@@ -67,11 +67,16 @@ struct FinetuneOptions {
   std::optional<mx::Dtype> dtype;
   Implementation use_flash_attention = Implementation::automatic;
   int flash_block_size = 0;
-  // Adds the time and speed of Tessera's attention to metrics.jsonl:
-  // attention_time_ms (mean of a step), attention_gflops (a second),
-  // memory_usage_mb (peak), gpu_utilization_pct and alu_utilization_pct (null
-  // where they cannot be measured).
+  // Adds to metrics.jsonl, report and terminal what Tessera's attention takes
+  // of a step, as AttentionReport has it; times of MLX's op are null. By name:
+  // attention_time_ms with its _forward_ and _backward_ parts,
+  // attention_share_pct of the step's time, attention_gflops with its parts,
+  // attention_moved_mb, memory_usage_mb (peak), alu_utilization_pct (of the
+  // measured peak of the CPU's arithmetic units) and gpu_utilization_pct; null
+  // where the device gives none.
   bool profile_attention = false;
+  // Metrics also as TensorBoard's event files, in adapter_path/tensorboard.
+  bool log_tensorboard = false;
 
   bool train = true;
   // Evaluate on the test split at the end (with train = false: nothing else,
@@ -108,7 +113,7 @@ struct FinetuneOptions {
 
   int steps_per_report = 10;
   int steps_per_eval = 200;
-  // Batches of an evaluation; -1 for the whole split.
+  // Batches of an evaluation; -1 for the whole split, 0 (val_batches) for none.
   int val_batches = 25;
   int test_batches = 500;
   // Updates between checkpoints; 0: none but that of an interrupted run.
@@ -116,8 +121,8 @@ struct FinetuneOptions {
   // The newest so many checkpoints are kept; 0: all.
   int keep_checkpoints = 3;
 
-  // Go on from the newest checkpoint in adapter_path that is not damaged, to the
-  // same bits that an unbroken run gives. Where there is none yet, and the
+  // Go on from the newest checkpoint in adapter_path that is not damaged, to
+  // the same bits that an unbroken run gives. Where there is none yet, and the
   // folder holds nothing or this same run, begin at step 0.
   bool resume = false;
   // Remove what another run left in adapter_path.
@@ -185,10 +190,24 @@ struct RunPlan {
   double epochs = 0.0;
   Choice attention;
   MemoryPlan memory;
+  std::vector<Choice> attention_of_layers;
   std::string dtype;
   // Whatever the user should know of it, a line each: documents without a token
   // to learn, no validation split, ...
   std::vector<std::string> notes;
+};
+
+// What Tessera's attention takes: means of a step since the last line of
+// metrics.jsonl.
+struct AttentionReport {
+  double forward_seconds = 0;
+  double backward_seconds = 0;
+  double share = 0;         // of the step's time
+  double forward_flops = 0; // a second; see PassProfile for what counts
+  double backward_flops = 0;
+  double flops = 0;              // of both
+  std::optional<double> of_peak; // flops over the measured peak of the machine
+  double bytes = 0;              // see PassProfile
 };
 
 // After each update.
@@ -201,6 +220,7 @@ struct StepReport {
   double tokens_per_second = 0.0; // since the last line of metrics.jsonl
   double peak_memory_gib = 0.0;
   double seconds = 0.0; // since the run, or its resumption, began
+  std::optional<AttentionReport> attention; // with profile_attention
 };
 
 struct EvalReport {
@@ -247,6 +267,7 @@ struct FinetuneResult {
 //   config.json     every option as it was resolved, versions, attention path
 //   metrics.jsonl   a line each steps_per_report and each evaluation
 //   report.html     curves and options, one file that needs no network
+//   tensorboard/    events, with log_tensorboard
 //   checkpoints/step-0000100/   weights, optimiser state, position
 //   adapters.safetensors, adapter_config.json   (lora) in mlx-lm's form
 //   peft/           the same in PEFT's (lora)

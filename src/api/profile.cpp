@@ -6,12 +6,16 @@
 #include <utility>
 #include <vector>
 
+#include "api/node/cpu_call.h"
+#include "api/problem.h"
+#include "backend/cpu/peak.h"
+
 namespace tessera {
 
 namespace {
 
 std::mutex mutex;
-AttentionProfile total;
+AttentionProfile so_far;
 
 // The keys of one batch entry, by id and then by position.
 class KeysById {
@@ -74,9 +78,37 @@ double features_of(const Problem& p) {
 
 } // namespace
 
+PassProfile operator+(const PassProfile& a, const PassProfile& b) {
+  return {
+      a.calls + b.calls,
+      a.seconds + b.seconds,
+      a.flops + b.flops,
+      a.bytes + b.bytes};
+}
+
+PassProfile operator-(const PassProfile& a, const PassProfile& b) {
+  return {
+      a.calls - b.calls,
+      a.seconds - b.seconds,
+      a.flops - b.flops,
+      a.bytes - b.bytes};
+}
+
 AttentionProfile attention_profile() {
   std::lock_guard lock(mutex);
-  return total;
+  return so_far;
+}
+
+std::optional<double> attention_peak_flops(mx::Dtype dtype) {
+  if (mx::default_device() != mx::Device::cpu) {
+    return std::nullopt;
+  }
+  // Where the units for pairs are the slower ones, 16-bit inputs are better
+  // converted.
+  const int threads = cpu_device().threads;
+  const Dtype kind = dtype_of(dtype).value_or(Dtype::float32);
+  return std::max(
+      cpu::peak_flops(kind, threads), cpu::peak_flops(Dtype::float32, threads));
 }
 
 double useful_flops(const cpu::Task& task) {
@@ -92,11 +124,10 @@ double useful_flops(const cpu::Task& task) {
   return 2 * features_of(p) * static_cast<double>(pairs) * p.Hq;
 }
 
-void record_attention(std::chrono::nanoseconds time, double work) {
+void record_attention(Pass pass, const PassProfile& call) {
   std::lock_guard lock(mutex);
-  total.calls += 1;
-  total.seconds += std::chrono::duration<double>(time).count();
-  total.flops += work;
+  PassProfile& of = pass == Pass::forward ? so_far.forward : so_far.backward;
+  of = of + call;
 }
 
 } // namespace tessera

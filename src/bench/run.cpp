@@ -4,12 +4,12 @@
 #include <memory>
 #include <utility>
 
-#include "backend/cpu/peak.h"
 #include "bench/case.h"
 #include "bench/contender.h"
 #include "bench/measure/measure.h"
 #include "bench/torch/torch.h"
 #include "tessera/error.h"
+#include "tessera/profile.h"
 #include "train/memory/machine.h"
 
 namespace tessera {
@@ -79,20 +79,10 @@ class Benchmark {
 
   void measure_rates() {
     result_.matmul_gflops = matmul_rate();
-    if (result_.system.device != "cpu") {
-      return;
-    }
-    for (const auto& [name, dtype] :
-         {std::pair{"float32", Dtype::float32},
-          {"float16", Dtype::float16},
-          {"bfloat16", Dtype::bfloat16}}) {
-      // Where the units for pairs are the slower ones, 16-bit inputs are better
-      // converted.
-      const int threads = result_.system.threads;
-      const double peak = std::max(
-          cpu::peak_flops(dtype, threads),
-          cpu::peak_flops(Dtype::float32, threads));
-      result_.peak_gflops[name] = peak / 1e9;
+    for (const mx::Dtype dtype : {mx::float32, mx::float16, mx::bfloat16}) {
+      if (const auto peak = attention_peak_flops(dtype)) {
+        result_.peak_gflops[bench::dtype_name(dtype)] = *peak / 1e9;
+      }
     }
   }
 

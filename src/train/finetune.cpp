@@ -9,14 +9,15 @@
 #include "model/finite.h"
 #include "tessera/error.h"
 #include "tessera/profile.h"
+#include "train/log/interval.h"
+#include "train/log/report.h"
 #include "train/math/optimizer.h"
 #include "train/math/schedule.h"
+#include "train/memory/machine.h"
 #include "train/options.h"
 #include "train/order.h"
 #include "train/run/checkpoint.h"
 #include "train/run/folder.h"
-#include "train/memory/machine.h"
-#include "train/run/report.h"
 #include "train/run/tuning.h"
 #include "train/setup.h"
 #include "train/trainer.h"
@@ -38,18 +39,6 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-// Sums since the last line of metrics.jsonl. Part of a checkpoint, so that a
-// resumed run writes the lines that an unbroken one does.
-struct Interval {
-  double loss = 0; // summed over target tokens
-  std::int64_t targets = 0;
-  std::int64_t tokens = 0;
-  double seconds = 0; // of steps, evaluation and saving not counted
-  int steps = 0;
-  double attention_seconds = 0;
-  double attention_flops = 0;
-};
-
 // What one update reads.
 struct Portion {
   std::vector<Batch> batches;
@@ -57,31 +46,6 @@ struct Portion {
   std::int64_t tokens = 0;  // read to predict the next one, padding not counted
   std::int64_t targets = 0; // that count in the loss
 };
-
-nlohmann::json to_json(const Interval& interval) {
-  return {
-      {"loss", interval.loss},
-      {"targets", interval.targets},
-      {"tokens", interval.tokens},
-      {"seconds", interval.seconds},
-      {"steps", interval.steps},
-      {"attention_seconds", interval.attention_seconds},
-      {"attention_flops", interval.attention_flops}};
-}
-
-Interval interval_of(const nlohmann::json& json) {
-  if (json.is_null()) {
-    return {};
-  }
-  return {
-      json.at("loss"),
-      json.at("targets"),
-      json.at("tokens"),
-      json.at("seconds"),
-      json.at("steps"),
-      json.at("attention_seconds"),
-      json.at("attention_flops")};
-}
 
 // "data/train.jsonl:3,17,4": where documents come from.
 std::string places_of(const Dataset& data, const Rows& rows) {
@@ -130,7 +94,6 @@ class Loop {
   void check_parameters() const;
   std::string newest_name() const;
   void write_metrics(const StepReport& report);
-  nlohmann::json attention_metrics() const;
   EvalReport evaluate(const Dataset& data, std::string split, int max_batches);
   EvalReport validate();
   EvalReport test();
@@ -196,10 +159,8 @@ StepReport Loop::step() {
   interval_.targets += read.targets;
   interval_.tokens += read.tokens;
   interval_.seconds += seconds;
-  AttentionProfile after = attention_profile();
   interval_.steps += 1;
-  interval_.attention_seconds += after.seconds - before.seconds;
-  interval_.attention_flops += after.flops - before.flops;
+  interval_.add(before, attention_profile());
   train_tokens_ += read.tokens;
   train_seconds_ += seconds;
   StepReport report;
@@ -212,6 +173,9 @@ StepReport Loop::step() {
       static_cast<double>(interval_.tokens) / interval_.seconds;
   report.peak_memory_gib = peak_memory_gib();
   report.seconds = clock_.seconds();
+  if (options_.profile_attention) {
+    report.attention = attention_report(interval_, run_.peak_flops);
+  }
   return report;
 }
 
@@ -274,27 +238,10 @@ void Loop::write_metrics(const StepReport& report) {
       {"peak_memory_gib", report.peak_memory_gib},
       {"seconds", report.seconds}};
   if (options_.profile_attention) {
-    line.update(attention_metrics());
+    line.update(attention_metrics(report.attention));
   }
   add_metrics(run_, line);
   interval_ = {};
-}
-
-// Only Tessera's own attention is timed.
-nlohmann::json Loop::attention_metrics() const {
-  nlohmann::json line = {
-      {"attention_time_ms", nullptr},
-      {"attention_gflops", nullptr},
-      {"memory_usage_mb", static_cast<double>(peak_memory()) / 1e6},
-      {"gpu_utilization_pct", nullptr},
-      {"alu_utilization_pct", nullptr}};
-  if (interval_.attention_seconds > 0) {
-    line["attention_time_ms"] =
-        1e3 * interval_.attention_seconds / interval_.steps;
-    line["attention_gflops"] =
-        1e-9 * interval_.attention_flops / interval_.attention_seconds;
-  }
-  return line;
 }
 
 EvalReport Loop::evaluate(

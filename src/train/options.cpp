@@ -149,6 +149,12 @@ void check_options(const FinetuneOptions& options) {
   at_least("steps_per_eval", options.steps_per_eval, 1);
   at_least("val_batches", options.val_batches, -1);
   at_least("test_batches", options.test_batches, -1);
+  if (options.test && options.test_batches == 0) {
+    reject(
+        "finetune",
+        "expected test_batches of 1 or more, or -1 for all, with --test; got "
+        "0");
+  }
   at_least("save_every", options.save_every, 0);
   at_least("keep_checkpoints", options.keep_checkpoints, 0);
   at_least("flash_block_size", options.flash_block_size, 0);
@@ -210,6 +216,7 @@ nlohmann::json to_json(const FinetuneOptions& options) {
        {"profile_attention", options.profile_attention},
        {"grad_checkpoint", text_of(options.grad_checkpoint)},
        {"max_memory", options.max_memory},
+       {"log_tensorboard", options.log_tensorboard},
        {"test", options.test},
        {"iters", options.iters},
        {"steps_per_report", options.steps_per_report},

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tessera/error.h"
+#include "tessera/profile.h"
 #include "train/memory/machine.h"
 #include "train/memory/plan.h"
 #include "train/memory/shape.h"
@@ -167,7 +168,7 @@ std::int64_t longest(const Dataset& data) {
   return static_cast<std::int64_t>(tokens);
 }
 
-Choice attention_of(const Run& run, std::int64_t tokens) {
+Choice attention_of(const Run& run, int layer, std::int64_t tokens) {
   const ModelConfig& config = run.network.config;
   int length = static_cast<int>(std::max<std::int64_t>(1, tokens - 1));
   auto operand = [&](int heads) {
@@ -177,7 +178,7 @@ Choice attention_of(const Run& run, std::int64_t tokens) {
   };
   AttentionOptions attention = run.network.forward.attention;
   attention.causal = true;
-  attention.window = config.window(config.num_hidden_layers - 1, length);
+  attention.window = config.window(layer, length);
   if (run.options.pack) {
     const auto ids = mx::zeros({run.options.batch_size, length}, mx::int32);
     attention.segments = Segments{ids, ids};
@@ -239,8 +240,15 @@ void plan_run(Run& run) {
   }
   const Dataset& main = options.train ? run.train : run.test;
   plan.longest_document = longest(main);
-  plan.attention = attention_of(
-      run, options.pack ? options.max_seq_length : plan.longest_document);
+  const std::int64_t tokens =
+      options.pack ? options.max_seq_length : plan.longest_document;
+  for (int layer = 0; layer < plan.model.num_hidden_layers; ++layer) {
+    plan.attention_of_layers.push_back(attention_of(run, layer, tokens));
+  }
+  plan.attention = plan.attention_of_layers.back();
+  if (options.profile_attention) {
+    run.peak_flops = attention_peak_flops(run.network.dtype);
+  }
   plan.dtype = name_of(run.network.dtype);
   if (options.train) {
     BatchOrder order(run.train, batch_shape(options), options.seed);

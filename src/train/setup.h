@@ -20,6 +20,9 @@ struct Run {
   nlohmann::json identity;
   // Checkpoints newer than the one resumed from, which cannot be read.
   std::vector<std::filesystem::path> damaged;
+  std::filesystem::path events; // what TensorBoard reads; empty: none
+  // Of the machine, by the network's dtype; with profile_attention.
+  std::optional<double> peak_flops;
   // Sums since the last line of metrics.jsonl, where the checkpoint broke off.
   nlohmann::json interval;
 };

@@ -29,23 +29,41 @@ TEST(Profile, CountsCallsTimeAndUsefulWork) {
     auto before = attention_profile();
     mx::eval(sum({Q, K, V}));
     auto middle = attention_profile();
-    EXPECT_EQ(middle.calls - before.calls, 1);
-    EXPECT_EQ(middle.flops - before.flops, 2 * (D + Dv) * pairs * B * H);
-    EXPECT_GT(middle.seconds, before.seconds);
+    auto first = middle.forward - before.forward;
+    EXPECT_EQ(first.calls, 1);
+    EXPECT_EQ(first.flops, 2 * (D + Dv) * pairs * B * H);
+    EXPECT_GT(first.seconds, 0);
+    // Q, K and V read, O and L written, float32.
+    const double keys = Nk * (D + Dv), queries = Nq * (D + Dv + 1);
+    EXPECT_EQ(first.bytes, 4 * B * H * (keys + queries));
+    EXPECT_EQ(middle.backward.calls, before.backward.calls);
     mx::eval(mx::grad(sum, {0, 1, 2})({Q, K, V}));
     auto after = attention_profile();
-    EXPECT_EQ(after.calls - middle.calls, 2);
-    EXPECT_EQ(after.flops - middle.flops, 2 * (4 * D + 3 * Dv) * pairs * B * H);
+    EXPECT_EQ((after.forward - middle.forward).calls, 1);
+    auto second = after.backward - middle.backward;
+    EXPECT_EQ(second.calls, 1);
+    EXPECT_EQ(second.flops, 2 * (3 * D + 2 * Dv) * pairs * B * H);
+    EXPECT_GT(second.seconds, 0);
+    // Q, K, V, O, L, their cotangents dO (one number, broadcast) and dL read,
+    // dQ, dK and dV written.
+    EXPECT_GE(second.bytes, 4 * B * H * (2 * keys + 2 * Nq * D + Nq * Dv));
+    EXPECT_LE(second.bytes, 4 * B * H * (2 * keys + 2 * Nq * (D + Dv + 1)));
   }
+}
+
+TEST(Profile, ThePeakIsAboveWhatAttentionReaches) {
+  auto peak = attention_peak_flops(mx::float32);
+  ASSERT_TRUE(peak);
+  EXPECT_GT(*peak, 1e8);
 }
 
 // Pairs of the forward pass, over all heads.
 double pairs_counted(mx::Shape q, int Nk, const AttentionOptions& options) {
   const auto Q = mx::zeros(q);
   const auto K = mx::zeros({q[0], q[1], Nk, q[3]});
-  const auto before = attention_profile().flops;
+  const auto before = attention_profile().total().flops;
   mx::eval(attention(Q, K, K, options));
-  return (attention_profile().flops - before) / (2 * 2 * q[3] * q[1]);
+  return (attention_profile().total().flops - before) / (2 * 2 * q[3] * q[1]);
 }
 
 // Against every pair looked at.
@@ -97,7 +115,7 @@ TEST(Profile, CountsAMaskAsIfItKeptAll) {
 TEST(Profile, CountsABiasWithTheBackwardPass) {
   const auto flops = [](bool biased) {
     const auto x = mx::random::normal({1, 2, 5, 4});
-    const auto before = attention_profile().flops;
+    const auto before = attention_profile().total().flops;
     const auto loss = [&](const std::vector<mx::array>& in) {
       AttentionOptions options;
       options.implementation = Implementation::tessera;
@@ -107,7 +125,7 @@ TEST(Profile, CountsABiasWithTheBackwardPass) {
       return mx::sum(attention(in[0], in[1], in[2], options));
     };
     mx::eval(mx::grad(loss, {0, 1, 2, 3})({x, x, x, mx::zeros({5, 5})}));
-    return attention_profile().flops - before;
+    return attention_profile().total().flops - before;
   };
   EXPECT_EQ(flops(true), flops(false));
 }

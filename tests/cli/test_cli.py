@@ -200,6 +200,7 @@ class CommandLine(SmallModel):
             (["finetune", "--iters", "many"], "--iters"),
             (["finetune", "--use-flash-attention", "maybe"], "--use-flash-attention"),
             (["finetune", "--dtype", "int8"], "--dtype"),
+            (["finetune", "--log", "wandb"], "--log"),
             (["finetune", "--seed", "-1"], "--seed"),
             (["finetune", "--model", self.model, "--data", self.data, "--lora-rank", "0"], "got 0"),
             (["finetune", "--model", self.model, "--data", self.data, "--lora-rank", "100000000"], "rank"),

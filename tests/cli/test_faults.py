@@ -24,6 +24,13 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
+READER = """
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1]).Reload()
+print(json.dumps({tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}))
+"""
+
 
 def wait_until(seen, process, limit=60):
     """Whether `seen()` came true before the process ended."""
@@ -189,6 +196,37 @@ class Faults(SmallModel):
         self.assertEqual(recorded, json.loads(table.read_text())["entries"])
         self.assertEqual(self.finetune("--iters", 3, "--resume", "--table", "none").returncode, 0)
         self.assertEqual(json.loads((self.folder / "config.json").read_text())["tuning"]["entries"], recorded)
+
+    def test_tensorboard_reads_what_a_killed_run_logged(self):
+        """Where TESSERA_TEST_TENSORBOARD names a Python with `tensorboard`, its reader; else the files alone."""
+        flags = ("--iters", 12, "--save-every", 4, "--steps-per-eval", 4, "--log", "tensorboard")
+        process = subprocess.Popen(
+            [*self.command(self.folder, *flags), "--learning-rate", "1e-3"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        wait_until(lambda: size(self.folder / "metrics.jsonl") > 1500, process)
+        process.kill()
+        process.communicate()
+        done = subprocess.run(self.command(self.folder, *flags, "--resume"), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        events = self.folder / "tensorboard"
+        self.assertEqual(len(list(events.iterdir())), 2)
+        python = os.environ.get("TESSERA_TEST_TENSORBOARD")
+        if python is None:
+            return
+        read = subprocess.run([python, "-W", "ignore", "-c", READER, events], capture_output=True, text=True)
+        self.assertEqual(read.returncode, 0, read.stderr)
+        scalars = json.loads(read.stdout)
+        wanted = {}
+        for row in metrics(self.folder):
+            split = row.pop("split", "train")
+            step = row.pop("step")
+            for name, value in row.items():
+                wanted.setdefault(f"{split}/{'loss' if name == 'eval_loss' else name}", []).append([step, value])
+        self.assertEqual(sorted(scalars), sorted(wanted))
+        for tag, points in wanted.items():
+            self.assertEqual([p[0] for p in points], [p[0] for p in scalars[tag]], tag)
+            for (_, value), (_, got) in zip(points, scalars[tag]):
+                self.assertAlmostEqual(got, value, delta=1e-6 * abs(value))
 
 
 if __name__ == "__main__":

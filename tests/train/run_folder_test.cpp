@@ -68,12 +68,23 @@ TEST_F(RunFolder, ReportHoldsTheRunAndNeedsNoNetwork) {
 }
 
 TEST_F(RunFolder, ProfileSaysWhatAttentionTook) {
+  const std::vector<std::string> timed = {
+      "attention_time_ms",
+      "attention_forward_ms",
+      "attention_backward_ms",
+      "attention_share_pct",
+      "attention_gflops",
+      "attention_forward_gflops",
+      "attention_backward_gflops",
+      "attention_moved_mb",
+      "alu_utilization_pct"};
   for (bool flash : {true, false}) {
     auto o = options(flash ? "on" : "off");
     o.profile_attention = true;
     o.use_flash_attention =
         flash ? Implementation::tessera : Implementation::mlx;
-    finetune(o);
+    Recorder recorder;
+    finetune(o, recorder);
     std::ifstream in(o.adapter_path / "metrics.jsonl");
     for (std::string line; std::getline(in, line);) {
       auto metrics = nlohmann::json::parse(line);
@@ -82,13 +93,27 @@ TEST_F(RunFolder, ProfileSaysWhatAttentionTook) {
       }
       EXPECT_TRUE(metrics["gpu_utilization_pct"].is_null());
       EXPECT_GT(metrics["memory_usage_mb"], 1.0);
-      EXPECT_EQ(metrics["attention_time_ms"].is_number(), flash);
-      EXPECT_EQ(metrics["attention_gflops"].is_number(), flash);
+      for (const std::string& name : timed) {
+        EXPECT_EQ(metrics[name].is_number(), flash) << name;
+        EXPECT_TRUE(!flash || metrics[name] > 0.0) << name;
+      }
       if (flash) {
-        EXPECT_GT(metrics["attention_time_ms"], 0.0);
-        EXPECT_GT(metrics["attention_gflops"], 0.0);
+        EXPECT_DOUBLE_EQ(
+            metrics["attention_time_ms"],
+            double(metrics["attention_forward_ms"]) +
+                double(metrics["attention_backward_ms"]));
+        EXPECT_LT(metrics["attention_share_pct"], 100.0);
       }
     }
+    EXPECT_EQ(recorder.steps.back().attention.has_value(), flash);
+    auto config =
+        nlohmann::json::parse(read_text(o.adapter_path / "config.json"));
+    auto layers = config["attention"]["layers"];
+    ASSERT_EQ(layers.size(), 1u);
+    EXPECT_EQ(layers[0]["first"], 0);
+    EXPECT_EQ(layers[0]["last"], 1);
+    EXPECT_EQ(layers[0]["name"], flash ? "tessera/cpu" : "mlx");
+    EXPECT_GT(config["peak_gflops"], 0.0);
   }
 }
 
@@ -190,6 +215,11 @@ TEST_F(RunFolder, OptionsOutOfRangeAreNamed) {
            {"--resume",
             [](auto& o) {
               o.resume = o.force = true;
+            }},
+           {"test_batches",
+            [](auto& o) {
+              o.test = true;
+              o.test_batches = 0;
             }},
            {"val_batches", [](auto& o) {
               o.val_batches = -2;

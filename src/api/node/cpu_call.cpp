@@ -103,6 +103,8 @@ CpuCall::CpuCall(const Problem& problem, const AttentionSettings& settings)
 
 void CpuCall::add(Operand operand, const mx::array& input) {
   operands_[slot(operand)] = view_of(operand, input);
+  // Broadcast arrays hold less than they have elements.
+  bytes_ += input.itemsize() * std::min(input.size(), input.data_size());
 }
 
 void CpuCall::allocate(Operand operand, mx::array& output) {
@@ -137,14 +139,14 @@ void CpuCall::add_pass(Pass pass) {
 }
 
 void CpuCall::dispatch(mx::Stream stream) {
-  std::size_t bytes = 0;
+  std::size_t room = 0;
   for (const auto& task : tasks_) {
-    bytes = std::max(bytes, cpu::workspace_bytes(task));
+    room = std::max(room, cpu::workspace_bytes(task));
   }
-  void* const workspace = temporary(bytes);
+  void* const workspace = temporary(room);
   auto& encoder = mx::cpu::get_command_encoder(stream);
   encoder.add_temporaries(std::move(temporaries_));
-  encoder.dispatch([tasks = std::move(tasks_), workspace] {
+  encoder.dispatch([tasks = std::move(tasks_), workspace, bytes = bytes_] {
     const auto start = std::chrono::steady_clock::now();
     for (const auto& task : tasks) {
       cpu::run(task, workspace);
@@ -154,7 +156,12 @@ void CpuCall::dispatch(mx::Stream stream) {
     for (const auto& task : tasks) {
       flops += useful_flops(task);
     }
-    record_attention(time, flops);
+    record_attention(
+        tasks.front().problem.pass,
+        {1,
+         std::chrono::duration<double>(time).count(),
+         flops,
+         static_cast<double>(bytes)});
   });
 }
 

@@ -52,6 +52,7 @@ class CpuCall {
   std::array<cpu::View, operand_count> operands_{};
   std::vector<mx::array> temporaries_;
   std::vector<cpu::Task> tasks_;
+  std::size_t bytes_ = 0; // of all operands
 };
 
 } // namespace tessera

@@ -27,10 +27,10 @@ nlohmann::json read_json(const fs::path& path) {
   return parse_object(read_file(path, "finetune"), path.string(), "finetune");
 }
 
-void append_line(const fs::path& path, std::string_view line) {
+void append_bytes(const fs::path& path, std::string_view bytes) {
   errno = 0;
   std::ofstream file(path, std::ios::app | std::ios::binary);
-  file << line << '\n' << std::flush;
+  file << bytes << std::flush;
   if (!file) {
     throw WriteError(path, errno);
   }

@@ -15,8 +15,8 @@ std::string text_of(const nlohmann::json& json, int indent = -1);
 // An object; InputError with file and line where it is malformed.
 nlohmann::json read_json(const std::filesystem::path& path);
 
-// Adds a line to the end of a file and hands it to the system.
-void append_line(const std::filesystem::path& path, std::string_view line);
+// Adds bytes to the end of a file and hands them to the system.
+void append_bytes(const std::filesystem::path& path, std::string_view bytes);
 
 // Renames a finished folder; its new name is on disk when this returns.
 void publish_folder(

@@ -7,6 +7,7 @@
 #include "model/file.h"
 #include "model/safetensors.h"
 #include "tessera/error.h"
+#include "train/log/tensorboard.h"
 #include "train/options.h"
 #include "train/run/files.h"
 #include "train/run/tuning.h"
@@ -25,6 +26,7 @@ constexpr std::array contents = {
     "adapters.safetensors",
     "adapter_config.json",
     "checkpoints",
+    "tensorboard",
     "model",
     "peft",
     "config.json"};
@@ -55,6 +57,29 @@ void keep_metrics_until(const fs::path& file, int step) {
   write_file(file, [&](std::ostream& out) { out << kept; });
 }
 
+// The choice for the longest documents, and that of each layer; layers in a row
+// that agree are one entry.
+nlohmann::json attention_record(const RunPlan& plan) {
+  auto layers = nlohmann::json::array();
+  const auto& choices = plan.attention_of_layers;
+  for (std::size_t first = 0; first < choices.size();) {
+    std::size_t last = first;
+    while (last + 1 < choices.size() && choices[last + 1] == choices[first]) {
+      ++last;
+    }
+    layers.push_back(
+        {{"first", first},
+         {"last", last},
+         {"name", choices[first].name},
+         {"reason", choices[first].reason}});
+    first = last + 1;
+  }
+  return {
+      {"name", plan.attention.name},
+      {"reason", plan.attention.reason},
+      {"layers", layers}};
+}
+
 nlohmann::json description(const Run& run) {
   const ModelConfig& model = run.network.config;
   const RunPlan& plan = run.plan;
@@ -62,8 +87,9 @@ nlohmann::json description(const Run& run) {
       {"tessera", TESSERA_VERSION},
       {"mlx", mx::version()},
       {"device", mx::default_device() == mx::Device::cpu ? "cpu" : "gpu"},
-      {"attention",
-       {{"name", plan.attention.name}, {"reason", plan.attention.reason}}},
+      {"attention", attention_record(plan)},
+      {"peak_gflops",
+       run.peak_flops ? nlohmann::json(*run.peak_flops / 1e9) : nullptr},
       {"model",
        {{"architecture", model_type(model.architecture)},
         {"hidden_size", model.hidden_size},
@@ -184,7 +210,26 @@ void claim_folder(const FinetuneOptions& options) {
   }
 }
 
-void begin_folder(const Run& run) {
+namespace {
+
+// A file of its own for each process: the last record of one that was killed
+// may be cut. It takes the place of the others from the step resumed from on,
+// so what metrics.jsonl has of that step is said again.
+void begin_log(Run& run) {
+  const fs::path& folder = run.options.adapter_path;
+  run.events = begin_events(folder / "tensorboard", run.state.updates);
+  std::ifstream in(folder / "metrics.jsonl");
+  for (std::string line; std::getline(in, line);) {
+    const auto json = nlohmann::json::parse(line);
+    if (json["step"] == run.state.updates) {
+      append_bytes(run.events, event_of(json, now()));
+    }
+  }
+}
+
+} // namespace
+
+void begin_folder(Run& run) {
   const fs::path& folder = run.options.adapter_path;
   if (!run.options.resume) {
     for (const char* name : contents) {
@@ -197,10 +242,16 @@ void begin_folder(const Run& run) {
     std::for_each(run.damaged.begin(), run.damaged.end(), set_aside);
     keep_metrics_until(folder / "metrics.jsonl", run.state.updates);
   }
+  if (run.options.log_tensorboard) {
+    begin_log(run);
+  }
 }
 
 void add_metrics(const Run& run, const nlohmann::json& line) {
-  append_line(run.options.adapter_path / "metrics.jsonl", line.dump());
+  append_bytes(run.options.adapter_path / "metrics.jsonl", line.dump() + "\n");
+  if (!run.events.empty()) {
+    append_bytes(run.events, event_of(line, now()));
+  }
 }
 
 void sync_metrics(const Run& run) {

@@ -13,10 +13,11 @@ void claim_folder(const FinetuneOptions& options);
 std::optional<nlohmann::json> recorded_run(const std::filesystem::path& folder);
 
 // Removes what is left of another run, or, resuming, the lines of metrics.jsonl
-// that lie behind the checkpoint resumed from; writes config.json.
-void begin_folder(const Run& run);
+// that lie behind the checkpoint resumed from; writes config.json and begins
+// the event file.
+void begin_folder(Run& run);
 
-// A line of metrics.jsonl.
+// A line of metrics.jsonl, and the event of it.
 void add_metrics(const Run& run, const nlohmann::json& line);
 
 // Copies tokenizer.json and whatever lies in `from` beside it: its config, chat
