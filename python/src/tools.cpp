@@ -89,7 +89,7 @@ nb::dict system_facts() {
 }
 
 nb::dict profile() {
-  const auto taken = attention_profile();
+  const auto taken = attention_profile().total();
   nb::dict told;
   told["calls"] = taken.calls;
   told["seconds"] = taken.seconds;
