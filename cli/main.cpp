@@ -4,6 +4,7 @@
 #include <csignal>
 #include <exception>
 
+#include "cli/blas.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "tessera/error.h"
@@ -29,6 +30,7 @@ int report(int code, std::string_view text) {
 } // namespace
 
 int main(int argc, char** argv) {
+  tessera::cli::restart_with_fitting_kernels(argv);
   // A write beyond the limit of a file's size then fails, and is reported like
   // a full disk, instead of ending the program.
   std::signal(SIGXFSZ, SIG_IGN);

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pathlib
 import pty
 import re
 import select
@@ -275,6 +276,20 @@ class CommandLine(SmallModel):
         self.assertGreater(facts["matmul_gflops"], 0)
         if os.uname().sysname == "Linux":
             self.assertIn("openblas", facts["blas"])
+
+    @unittest.skipUnless(
+        pathlib.Path("/proc/cpuinfo").exists() and " avx2 " in pathlib.Path("/proc/cpuinfo").read_text(), "needs AVX2 on Linux"
+    )
+    def test_openblas_gets_kernels_that_fit(self):
+        """A processor that OpenBLAS does not know would get those of SSE3."""
+        environment = {key: value for key, value in os.environ.items() if key != "OPENBLAS_CORETYPE"}
+        command = [TESSERA, "info", "--json"]
+        chosen = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+        self.assertNotIn(chosen["blas_kernels"], ["Prescott", "Core2", "Nehalem", "Sandybridge"])
+        kept = json.loads(
+            subprocess.run(command, env=environment | {"OPENBLAS_CORETYPE": "HASWELL"}, check=True, capture_output=True).stdout
+        )
+        self.assertEqual(kept["blas_kernels"], "Haswell")
 
 
 if __name__ == "__main__":
