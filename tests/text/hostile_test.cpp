@@ -57,7 +57,7 @@ TEST(Hostile, AMatchNeedsNoStack) {
 // What such a pattern tries doubles with each letter.
 TEST(Hostile, APatternThatExplodesIsRefused) {
   for (auto* pattern : {"(a+)+c", "(a|aa)+$", "(?:a*)*c", "a*a*a*a*a*a*c"}) {
-    auto text = repeated("a", 300) + "b";
+    auto text = repeated("a", 300) + "bc"; // a c, or PCRE2 sees at once
     try {
       text::Regex::compile(pattern).for_each_match(text, [](text::Match) {});
       ADD_FAILURE() << pattern;

@@ -166,7 +166,7 @@ TEST_F(AdapterTest, WhatPeftAsksForBeyondLoraIsRefusedByName) {
   }
   EXPECT_NE(with(R"({"target_modules": ["lm_head"]})").find("lm_head"), -1ul);
   EXPECT_NE(with(R"({"target_modules": ["q_proj"]})").find("down_proj"), -1ul);
-  EXPECT_NE(with(R"({"r": 4})").find("[32, 4]; got [32, 3]"), -1ul);
+  EXPECT_NE(with(R"({"r": 4})").find(", 4]; got ["), -1ul);
   fs::remove(folder_ / "adapter_model.safetensors");
   EXPECT_NE(with("{}").find("adapter_model.safetensors"), -1ul);
 }
