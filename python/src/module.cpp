@@ -11,4 +11,5 @@ NB_MODULE(_core, module) {
   tessera::python::add_drop_in(module);
   tessera::python::add_cases(module);
   tessera::python::add_tools(module);
+  tessera::python::add_plan(module);
 }

@@ -23,7 +23,7 @@ from ._core import (
     system_info,
     use_table,
 )
-from ._measure import benchmark, doctor, tune
+from ._measure import benchmark, doctor, plan, tune
 from ._patch import patch, unpatch
 from . import nn
 from .flash import (
@@ -55,6 +55,7 @@ __all__ = [
     "explain",
     "nn",
     "patch",
+    "plan",
     "system_info",
     "tune",
     "unpatch",

@@ -1,4 +1,4 @@
-"""What measures: benchmark, tuning, and the examination of an installation."""
+"""What measures and predicts: benchmark, tuning, memory, an installation's health."""
 
 import json
 import os
@@ -52,6 +52,32 @@ def tune(table: str | os.PathLike[str] | None = None, **case: Any) -> list[dict[
     """
     file = Path(table) if table is not None else _core.default_table_path()
     return _core.tune(file, **case)
+
+
+def plan(**options: Any) -> dict[str, Any]:
+    """Predicts the memory of a run of ``tessera finetune``; reads no weights.
+
+    Args:
+        **options: Its flags with underscores, such as ``model``, ``data``,
+            ``batch_size``, ``max_seq_length``, ``pack=True``; None and False leave one
+            out.
+
+    Returns:
+        What ``tessera plan --json`` prints: ``bytes`` by what takes them,
+        ``peak_bytes``, ``available_bytes``, ``fits``, and how many rows or columns
+        would fit.
+
+    Raises:
+        ValueError: An option that is not known, or does not fit.
+    """
+    flags = []
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            flags.append(flag)
+        elif value is not None and value is not False:
+            flags.append(f"{flag}={value}")
+    return _core.plan(flags)
 
 
 # Small, and yet each feature, dtype and kind of shape once.

@@ -1,8 +1,13 @@
 """explain, benchmark, tune and doctor."""
 
+import json
+
 import mlx.core as mx
+import pytest
 import tessera
 import tessera._core as core
+import tiny
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 Q = mx.zeros((1, 4, 300, 64))
 
@@ -88,3 +93,43 @@ def test_doctor_tells_what_is_wrong(monkeypatch, capsys):
     monkeypatch.setattr(core, "check", lambda **case: [("a case", 3.0)])
     assert not tessera.doctor()["healthy"]
     assert "WRONG           3.00 of the tolerance: a case" in capsys.readouterr().out
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The options of a run of `tessera finetune`, whose weights are not there."""
+    model = tmp_path / "model"
+    model.mkdir()
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", **tiny.CONFIG}
+    config |= {"vocab_size": 400, "max_position_embeddings": 4096, "hidden_act": "silu"}
+    (model / "config.json").write_text(json.dumps(config))
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(tiny.texts(40), trainer)
+    tokenizer.save(str(model / "tokenizer.json"))
+    data = tiny.save_data(tmp_path / "data")
+    return {"model": model, "data": data, "max_seq_length": 256, "batch_size": 2}
+
+
+def test_plan_predicts_a_run(run):
+    told = tessera.plan(**run)
+    assert told["rows"] == 2 and told["layers"] == 2 and told["fits"]
+    assert told["peak_bytes"] == sum(told["bytes"].values())
+    assert told["bytes"]["weights"] > 0 and told["bytes"]["activations"] > 0
+    larger = tessera.plan(**run | {"batch_size": 8})
+    assert larger["bytes"]["activations"] > told["bytes"]["activations"]
+    assert larger["bytes"]["weights"] == told["bytes"]["weights"]
+
+
+def test_plan_takes_flags_of_every_kind(run):
+    packed = tessera.plan(**run, pack=True, test=False, epochs=None, max_memory="1GB")
+    assert packed["columns"] == 256 and packed["available_bytes"] > 0
+
+
+def test_plan_names_what_does_not_fit(run):
+    with pytest.raises(ValueError, match=r"\[plan\] expected the options .*; got: .*lenght"):
+        tessera.plan(**run, lenght=3)
+    with pytest.raises(ValueError, match=r"\[.*\] expected .*; got"):
+        tessera.plan(**run | {"model": "nowhere"})
