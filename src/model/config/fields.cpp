@@ -13,9 +13,12 @@ const nlohmann::json null_value;
 // As it stands in JSON, which has no raw line ends, in ASCII. What is long (a
 // table of quantized modules, say) is told by its beginning.
 std::string one_line(const nlohmann::json& value) {
-  const auto text =
+  auto text =
       value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  return text.size() > 60 ? text.substr(0, 60) + "..." : text;
+  if (text.size() > 60) {
+    text.replace(60, text.npos, "...");
+  }
+  return text;
 }
 
 std::string escaped(const std::string& name) {
