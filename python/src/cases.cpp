@@ -280,8 +280,7 @@ std::vector<std::pair<std::string, double>> check(const nb::kwargs& given) {
     const auto arrays = bench::random_arrays(c, true);
     const auto ours = bench::tessera_contender(arrays);
     errors.emplace_back(
-        describe(c),
-        bench::error_of(arrays, *ours, m.backward).value_or(0.0));
+        describe(c), bench::error_of(arrays, *ours, m.backward).value_or(0.0));
   }
   return errors;
 }
