@@ -1,6 +1,6 @@
 """Tessera's C++ library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import os
 import pathlib
 
@@ -128,3 +128,6 @@ def use_table(file: str | os.PathLike | None) -> None:
     """
     Makes plans follow a table that `tune` saved, in the whole process; None leaves it.
     """
+
+def plan(flags: Sequence[str]) -> dict:
+    """The memory that `tessera plan` predicts for these flags."""

@@ -6,6 +6,7 @@
 
 #include "tessera/error.h"
 #include "tessera/profile.h"
+#include "train/data.h"
 #include "train/memory/machine.h"
 #include "train/memory/plan.h"
 #include "train/memory/shape.h"
@@ -48,84 +49,6 @@ std::string fingerprint(const Parameters& parameters) {
 
 fs::path source_folder(const FinetuneOptions& options) {
   return options.init.empty() ? options.model : options.init.parent_path();
-}
-
-// Documents that have no token to learn are left out and counted in `notes`.
-Dataset read_split(
-    const std::string& split,
-    bool required,
-    const Tokenizer& tokenizer,
-    Run& run) {
-  const FinetuneOptions& options = run.options;
-  fs::path file = find_split(options.data, split, required);
-  if (file.empty()) {
-    return {};
-  }
-  DatasetOptions reading{
-      options.mask_prompt, options.max_seq_length, options.long_documents};
-  reading.tokenizer_folder = options.tokenizer.parent_path();
-  const ModelConfig& config = run.network.config;
-  if (!config.eos_token_ids.empty()) {
-    reading.eos_id = config.eos_token_ids.front();
-  }
-  Dataset data = read_dataset(file, tokenizer, reading);
-  std::size_t empty = std::erase_if(data.documents, [](const Document& d) {
-    return std::ranges::count(loss_weights(d), 1.0f) == 0;
-  });
-  if (data.documents.empty()) {
-    reject(
-        "finetune",
-        "expected documents with a token to learn in {}; got none",
-        file.string());
-  }
-  if (empty > 0) {
-    run.plan.notes.push_back(fmt::format(
-        "{} documents of {} have no token to learn and are left out",
-        empty,
-        file.string()));
-  }
-  if (data.long_documents > 0) {
-    run.plan.notes.push_back(fmt::format(
-        "{} documents of {} have more than {} tokens: {}",
-        data.long_documents,
-        file.string(),
-        options.max_seq_length,
-        options.long_documents == LongDocuments::split
-            ? "split, each token still predicted once"
-            : fmt::format("{} tokens left out", data.cut_tokens)));
-  }
-  for (const Document& document : data.documents) {
-    for (std::int32_t id : document.tokens) {
-      if (id < 0 || id >= config.vocab_size) {
-        reject(
-            "finetune",
-            "expected tokens below the model's vocab_size {}; got {} in {}, "
-            "line {}; the tokenizer is of another model",
-            config.vocab_size,
-            id,
-            file.string(),
-            document.line);
-      }
-    }
-  }
-  return data;
-}
-
-void read_data(Run& run) {
-  const FinetuneOptions& options = run.options;
-  Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
-  if (options.train) {
-    run.train = read_split("train", true, tokenizer, run);
-    run.valid = read_split("valid", false, tokenizer, run);
-    if (run.valid.documents.empty()) {
-      run.plan.notes.push_back(fmt::format(
-          "no valid.jsonl or valid.txt in {}: no evaluation",
-          options.data.string()));
-    }
-  }
-  if (options.test) {
-    run.test = read_split("test", true, tokenizer, run);
-  }
 }
 
 bool is_lora(const FinetuneOptions& options) {
