@@ -32,7 +32,7 @@ class Bench:
         return self.folder / name
 
     def ours(self, data, steps, *flags):
-        """tokens/s (median of the steps behind the first) and peak GiB."""
+        """tokens/s (median of the steps behind the first, if any) and peak GiB."""
         out = self.folder / "run"
         subprocess.run(
             [self.tessera, "finetune", "--model", self.folder / "model", "--data", data, "--adapter-path", out, "--force",
@@ -40,7 +40,7 @@ class Bench:
             check=True, capture_output=True,
         )
         rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        return statistics.median(row["tokens_per_second"] for row in rows[1:]), rows[-1]["peak_memory_gib"]
+        return statistics.median(row["tokens_per_second"] for row in rows[1:] or rows), rows[-1]["peak_memory_gib"]
 
     def theirs(self, length, steps, *flags):
         done = subprocess.run(
@@ -78,7 +78,7 @@ def memory_is_linear(bench):
     held = {}
     for length in (8192, 16384, 32768):
         data = bench.data(f"length-{length}", [length] * 2)
-        held[length] = bench.ours(data, 1, "--batch-size", 1, "--max-seq-length", length + 1, "--grad-checkpoint", "all")[1]
+        held[length] = bench.ours(data, 0, "--batch-size", 1, "--max-seq-length", length + 1, "--grad-checkpoint", "all")[1]
         print(f"length {length}, all layers recomputed: {held[length]:.2f} GiB", flush=True)
     row("memory 16384 -> 32768 by 8192 -> 16384 (2 is linear)", (held[32768] - held[16384]) / (held[16384] - held[8192]), 2.1, more_is_better=False)
 
