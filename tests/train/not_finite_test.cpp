@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <regex>
-
 #include "train/run/checkpoint.h"
 #include "train/small_run.h"
 
@@ -10,6 +8,18 @@ namespace tessera::train {
 namespace {
 
 using NotFinite = SmallRun;
+
+// Whether a list such as ":1,2,3)" names the line.
+bool lists(const std::string& text, int line) {
+  for (const char* before : {":", ","}) {
+    for (const char* after : {",", ")"}) {
+      if (text.find(fmt::format("{}{}{}", before, line, after)) != text.npos) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
 
 TEST_F(NotFinite, LossStopsAndKeepsTheCheckpoint) {
   auto o = options();
@@ -23,10 +33,7 @@ TEST_F(NotFinite, LossStopsAndKeepsTheCheckpoint) {
   EXPECT_NE(text.find("step-000000"), std::string::npos) << text;
   EXPECT_NE(text.find("train.jsonl:"), std::string::npos) << text;
   for (int line = 1; line <= 23; ++line) { // the batch has all of them
-    std::smatch found;
-    EXPECT_TRUE(std::regex_search(
-        text, found, std::regex(fmt::format("[:,]{}[,)]", line))))
-        << text;
+    EXPECT_TRUE(lists(text, line)) << line << " in " << text;
   }
   EXPECT_EQ(damage_of(recorder.checkpoints.back()), "");
   EXPECT_EQ(text.find('\n'), std::string::npos);
