@@ -188,13 +188,18 @@ mx::array recomputed_layer(const Pass& pass, int index, const mx::array& x) {
     names.push_back(name);
     inputs.push_back(array);
   }
-  const auto layer = [names, index, pass, options = pass.options](
-                         const std::vector<mx::array>& in) {
+  // By value: it runs again when this call's caller has returned.
+  const auto layer = [names,
+                      index,
+                      config = pass.config,
+                      options = pass.options,
+                      rotation =
+                          pass.rotation](const std::vector<mx::array>& in) {
     Parameters parameters;
     for (std::size_t i = 0; i < names.size(); ++i) {
       parameters.emplace(names[i], in[i + 1]);
     }
-    const Pass own{pass.config, parameters, options, pass.rotation, nullptr};
+    const Pass own{config, parameters, options, rotation, nullptr};
     return std::vector{Layer(own, index)(in[0])};
   };
   return recomputed(layer)(inputs)[0];

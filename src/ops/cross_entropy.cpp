@@ -48,11 +48,7 @@ double exponentiate(float max, std::size_t n, float* x) {
     x[i] = exp_of(x[i] - max);
     part[0] += x[i];
   }
-  double sum = 0;
-  for (float p : part) {
-    sum += static_cast<double>(p);
-  }
-  return sum;
+  return sum_of_lanes(part);
 }
 
 TESSERA_WIDEST

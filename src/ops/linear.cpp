@@ -187,7 +187,9 @@ LinearShape add_module(const Linear& module, std::vector<mx::array>& inputs) {
 }
 
 bool all_ours(const std::vector<mx::array>& inputs) {
-  return std::all_of(inputs.begin(), inputs.end(), is_ours);
+  return std::all_of(inputs.begin(), inputs.end(), [](const mx::array& x) {
+    return is_ours(x);
+  });
 }
 
 } // namespace

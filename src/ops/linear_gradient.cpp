@@ -34,7 +34,6 @@ float* Backward::dx(const Piece& piece) const {
 
 void Backward::run(const Piece& piece) const {
   auto next = out.begin() + (wants_x ? 1 : 0);
-  // Products by dropped rows first: what they add to dx is dropped too.
   for (std::size_t i = 0; i < call.modules.size(); ++i) {
     const LinearShape& m = call.modules[i];
     const float* d = dy[i] + piece.begin * m.out;

@@ -9,17 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "ops/ours.h"
 #include "tessera/error.h"
 
 namespace tessera::ops {
 
 namespace mx = mlx::core;
 
-// Ours run on the CPU and in float32; elsewhere MLX's own ops are the fast
-// ones.
 inline bool is_ours(const mx::array& x) {
-  return x.dtype() == mx::float32 &&
-      mx::default_stream(mx::default_device()).device == mx::Device::cpu;
+  return is_ours(x.dtype());
 }
 
 // A graph node that runs on the CPU alone.

@@ -18,14 +18,6 @@ struct Norm {
   float eps = 0.0f;
 };
 
-double total(const float* part) {
-  double sum = 0;
-  for (std::size_t j = 0; j < lanes; ++j) {
-    sum += static_cast<double>(part[j]);
-  }
-  return sum;
-}
-
 // 1 / sqrt(mean(x^2) + eps)
 TESSERA_WIDEST
 float inverse_rms(const float* x, std::size_t width, float eps) {
@@ -39,7 +31,7 @@ float inverse_rms(const float* x, std::size_t width, float eps) {
   for (std::size_t i = whole; i < width; ++i) {
     part[0] += x[i] * x[i];
   }
-  const double mean = total(part) / static_cast<double>(width);
+  const double mean = sum_of_lanes(part) / static_cast<double>(width);
   return static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
 }
 
@@ -72,7 +64,7 @@ void backward_x(
   }
   const double r2 = static_cast<double>(r) * static_cast<double>(r);
   const auto mean =
-      static_cast<float>(total(part) * r2 / static_cast<double>(width));
+      static_cast<float>(sum_of_lanes(part) * r2 / static_cast<double>(width));
   for (std::size_t i = 0; i < width; ++i) {
     dx[i] = r * (dy[i] * w[i] - x[i] * mean);
   }
@@ -84,6 +76,15 @@ void add_backward_w(
     const float* x, const float* dy, float r, std::size_t width, float* dw) {
   for (std::size_t i = 0; i < width; ++i) {
     dw[i] += dy[i] * x[i] * r;
+  }
+}
+
+// Calls work(where the row begins, its inverse RMS) for each row of a piece.
+template <typename Work>
+void for_rows(const Norm& n, const Piece& piece, const float* x, Work work) {
+  for (auto i = piece.begin; i < piece.end; ++i) {
+    const auto at = static_cast<std::size_t>(i) * n.width;
+    work(at, inverse_rms(x + at, n.width, n.eps));
   }
 }
 
@@ -103,11 +104,9 @@ class NormGradientX : public CpuNode {
               dy = inputs[2].data<float>(),
               dx = outputs[0].data<float>()] {
       for_pieces(n.rows, [&](const Piece& piece) {
-        for (auto i = piece.begin; i < piece.end; ++i) {
-          const auto at = static_cast<std::size_t>(i) * n.width;
-          const float r = inverse_rms(x + at, n.width, n.eps);
+        for_rows(n, piece, x, [&](std::size_t at, float r) {
           backward_x(x + at, w, dy + at, r, n.width, dx + at);
-        }
+        });
       });
     });
   }
@@ -133,11 +132,9 @@ class NormGradientW : public CpuNode {
       for_pieces(n.rows, [&](const Piece& piece) {
         float* sum = dw + static_cast<std::size_t>(piece.index) * n.width;
         std::fill(sum, sum + n.width, 0.0f);
-        for (auto i = piece.begin; i < piece.end; ++i) {
-          const auto at = static_cast<std::size_t>(i) * n.width;
-          const float r = inverse_rms(x + at, n.width, n.eps);
+        for_rows(n, piece, x, [&](std::size_t at, float r) {
           add_backward_w(x + at, dy + at, r, n.width, sum);
-        }
+        });
       });
     });
   }
@@ -160,11 +157,9 @@ class RmsNorm : public CpuNode {
               w = inputs[1].data<float>(),
               y = outputs[0].data<float>()] {
       for_pieces(n.rows, [&](const Piece& piece) {
-        for (auto i = piece.begin; i < piece.end; ++i) {
-          const auto at = static_cast<std::size_t>(i) * n.width;
-          const float r = inverse_rms(x + at, n.width, n.eps);
+        for_rows(n, piece, x, [&](std::size_t at, float r) {
           forward(x + at, w, r, n.width, y + at);
-        }
+        });
       });
     });
   }

@@ -19,6 +19,14 @@ namespace tessera::ops {
 // Independent partial results, so that sums vectorise without reordering.
 inline constexpr std::size_t lanes = 16;
 
+inline double sum_of_lanes(const float* part) {
+  double sum = 0;
+  for (std::size_t j = 0; j < lanes; ++j) {
+    sum += static_cast<double>(part[j]);
+  }
+  return sum;
+}
+
 // exp(x) for x <= 0 to 2 ulp, 0 below -87: 2^n * exp(r), n = round(x / ln 2),
 // |r| <= ln 2 / 2, and Taylor's polynomial of exp(r) to the 7th power. Without
 // branches or calls, so that loops over it vectorise.
