@@ -4,14 +4,12 @@
 
 #include <cstdio>
 
+#include "train/memory/machine.h"
+
 namespace tessera::cli {
 namespace {
 
 constexpr int kBarCells = 24;
-
-double gib(std::int64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 30);
-}
 
 // 1234567 -> "1.23 M"
 std::string format_count(double count) {
@@ -83,8 +81,8 @@ void TerminalReport::started(const RunPlan& plan) {
   print(fmt::format(
       "memory     {:.2f} GiB predicted at the peak, of {:.2f} GiB; {} of {} "
       "layers recomputed",
-      gib(plan.memory.predicted.peak()),
-      gib(plan.memory.available),
+      train::gib(plan.memory.predicted.peak()),
+      train::gib(plan.memory.available),
       plan.memory.recomputed_layers,
       plan.memory.layers));
   print(fmt::format(

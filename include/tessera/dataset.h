@@ -106,6 +106,11 @@ Rows pack(
     const std::vector<std::size_t>& documents,
     std::int32_t capacity);
 
+// Tokens that a document is read for, each to predict the next; and those of
+// the longest row.
+std::size_t cells_of(const Dataset& data, std::size_t document);
+std::size_t columns_of(const Dataset& data, const Rows& rows);
+
 // Rows of tokens, padded on the right with `pad_id` to the longest. Everything
 // is row-major [rows, columns].
 struct Batch {

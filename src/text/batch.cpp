@@ -17,9 +17,6 @@ std::vector<float> loss_weights(const Document& document) {
   return weights;
 }
 
-namespace {
-
-// Tokens that are read to predict the next one.
 std::size_t cells_of(const Dataset& data, std::size_t index) {
   if (index >= data.documents.size()) {
     reject(
@@ -43,6 +40,8 @@ std::size_t columns_of(const Dataset& data, const Rows& rows) {
   }
   return columns;
 }
+
+namespace {
 
 void add_document(const Document& document, std::size_t cell, Batch& batch) {
   const auto weights = loss_weights(document);

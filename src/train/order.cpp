@@ -46,6 +46,22 @@ const Rows& BatchOrder::batch(std::uint64_t k) {
   return batches_[k % batches_per_epoch()];
 }
 
+EpochSize BatchOrder::size() const {
+  EpochSize size;
+  for (const Rows& rows : batches_) {
+    const auto count = static_cast<std::int64_t>(rows.size());
+    const auto columns = static_cast<std::int64_t>(columns_of(data_, rows));
+    size.rows += count;
+    size.cells += count * columns;
+    size.most_rows = std::max(size.most_rows, count);
+    size.most_columns = std::max(size.most_columns, columns);
+  }
+  for (std::size_t i = 0; i < data_.documents.size(); ++i) {
+    size.tokens += static_cast<std::int64_t>(cells_of(data_, i));
+  }
+  return size;
+}
+
 // A document a row, those of like length near each other.
 Rows BatchOrder::rows_of(const std::vector<std::size_t>& documents) const {
   auto sorted = documents;

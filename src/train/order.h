@@ -13,6 +13,15 @@ struct BatchShape {
   std::int32_t packed_columns = 0;
 };
 
+// What the batches of an epoch hold, in all and at the most.
+struct EpochSize {
+  std::int64_t rows = 0;
+  std::int64_t tokens = 0; // read to predict the next one
+  std::int64_t cells = 0;  // those and padding
+  std::int64_t most_rows = 0;
+  std::int64_t most_columns = 0;
+};
+
 // Which documents make the rows of the k-th batch of a run: a pure function of
 // the documents' lengths, the shape, the seed and k.
 //
@@ -26,6 +35,7 @@ class BatchOrder {
 
   std::size_t batches_per_epoch() const;
   const Rows& batch(std::uint64_t k);
+  EpochSize size() const; // of the epoch that was asked for last
 
  private:
   void fill(std::uint64_t epoch);

@@ -111,33 +111,17 @@ Choice attention_of(const Run& run, int layer, std::int64_t tokens) {
       operand(config.num_attention_heads), K, K, attention);
 }
 
-// Tokens of an epoch's batches, padding among them.
-std::int64_t cells_of(
-    const Dataset& data, const BatchShape& shape, std::uint64_t seed) {
-  BatchOrder order(data, shape, seed);
-  std::int64_t cells = 0;
-  for (std::uint64_t k = 0; k < order.batches_per_epoch(); ++k) {
-    const Batch batch = make_batch(data, order.batch(k));
-    cells += static_cast<std::int64_t>(batch.inputs.size());
-  }
-  return cells;
-}
-
-PackingReport packing_of(const Dataset& data, const FinetuneOptions& options) {
-  BatchOrder order(data, batch_shape(options), options.seed);
-  PackingReport report;
-  std::int64_t tokens = 0;
-  for (std::uint64_t k = 0; k < order.batches_per_epoch(); ++k) {
-    report.rows += order.batch(k).size();
-    tokens += make_batch(data, order.batch(k)).token_count;
-  }
-  report.fill = static_cast<double>(tokens) /
-      (static_cast<double>(report.rows) * options.max_seq_length);
+PackingReport packing_of(const Run& run, const EpochSize& packed) {
+  const FinetuneOptions& options = run.options;
   BatchShape padded = batch_shape(options);
   padded.packed_columns = 0;
+  const EpochSize apart = BatchOrder(run.train, padded, options.seed).size();
+  PackingReport report;
+  report.rows = static_cast<std::size_t>(packed.rows);
+  report.fill = static_cast<double>(packed.tokens) /
+      (static_cast<double>(packed.rows) * options.max_seq_length);
   report.fewer_tokens =
-      static_cast<double>(cells_of(data, padded, options.seed)) /
-      static_cast<double>(cells_of(data, batch_shape(options), options.seed));
+      static_cast<double>(apart.cells) / static_cast<double>(packed.cells);
   return report;
 }
 
@@ -176,7 +160,7 @@ void plan_run(Run& run) {
   if (options.train) {
     BatchOrder order(run.train, batch_shape(options), options.seed);
     if (options.pack) {
-      plan.packing = packing_of(run.train, options);
+      plan.packing = packing_of(run, order.size());
     }
     double updates_per_epoch =
         double(order.batches_per_epoch()) / options.grad_accumulation_steps;

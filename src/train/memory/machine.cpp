@@ -132,8 +132,12 @@ std::int64_t peak_memory() {
                   : static_cast<std::int64_t>(mx::get_peak_memory());
 }
 
+double gib(std::int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 30);
+}
+
 double peak_memory_gib() {
-  return static_cast<double>(peak_memory()) / (1 << 30);
+  return gib(peak_memory());
 }
 
 std::int64_t held_memory() {

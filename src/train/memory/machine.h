@@ -8,6 +8,7 @@ namespace tessera::train {
 // MLX computes on the CPU, of MLX's allocator elsewhere.
 std::int64_t peak_memory();
 
+double gib(std::int64_t bytes);
 double peak_memory_gib();
 
 // What is held now, in bytes, measured the same way.

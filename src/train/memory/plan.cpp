@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "tessera/error.h"
+#include "train/memory/machine.h"
 
 namespace tessera::train {
 
@@ -93,10 +94,6 @@ std::int64_t columns_that_fit(
     shape.columns = columns;
     return fits(shape, checkpoint, available);
   });
-}
-
-double gib(std::int64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 30);
 }
 
 } // namespace

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ops/cross_entropy.h"
+#include "train/adapter/modules.h"
 
 namespace tessera::train {
 
@@ -95,20 +96,10 @@ std::int64_t count_of(const std::map<std::string, mx::Shape>& shapes) {
   return count;
 }
 
-std::int64_t lora_elements(const ModelConfig& model, const LoraConfig& lora) {
-  const auto shapes = parameter_shapes(model);
-  std::int64_t count = 0;
-  for (const auto& module : lora_modules(model, lora)) {
-    const auto& W = shapes.at(module + ".weight");
-    count += std::int64_t{lora.rank} * (W[0] + W[1]);
-  }
-  return count;
-}
-
 void add_parameters(const MemoryShape& shape, MemoryPrediction& p) {
   const std::int64_t all = count_of(parameter_shapes(shape.model));
   const std::int64_t trained =
-      shape.lora ? lora_elements(shape.model, *shape.lora) : all;
+      shape.lora ? count_of(lora_shapes(shape.model, *shape.lora)) : all;
   if (shape.lora) {
     p.weights = all * shape.element;
   } else if (shape.element < float_bytes) {
