@@ -1,3 +1,5 @@
+#include "cli/plan.h"
+
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
@@ -26,25 +28,6 @@ std::vector<std::pair<std::string, std::int64_t>> parts_of(
       {"attention", p.attention},
       {"loss", p.loss},
       {"cache", p.cache}};
-}
-
-void print_json(const MemoryPlan& plan) {
-  nlohmann::ordered_json parts;
-  for (const auto& [name, bytes] : parts_of(plan.predicted)) {
-    parts[name] = bytes;
-  }
-  const nlohmann::ordered_json json = {
-      {"bytes", parts},
-      {"peak_bytes", plan.predicted.peak()},
-      {"available_bytes", plan.available},
-      {"fits", plan.fits()},
-      {"layers", plan.layers},
-      {"recomputed_layers", plan.recomputed_layers},
-      {"rows", plan.rows},
-      {"columns", plan.columns},
-      {"most_rows", plan.most_rows},
-      {"most_columns", plan.most_columns}};
-  fmt::print("{}\n", json.dump(2));
 }
 
 void print_table(const MemoryPlan& plan) {
@@ -79,6 +62,25 @@ void print_table(const MemoryPlan& plan) {
 
 } // namespace
 
+std::string plan_json(const MemoryPlan& plan) {
+  nlohmann::ordered_json parts;
+  for (const auto& [name, bytes] : parts_of(plan.predicted)) {
+    parts[name] = bytes;
+  }
+  const nlohmann::ordered_json json = {
+      {"bytes", parts},
+      {"peak_bytes", plan.predicted.peak()},
+      {"available_bytes", plan.available},
+      {"fits", plan.fits()},
+      {"layers", plan.layers},
+      {"recomputed_layers", plan.recomputed_layers},
+      {"rows", plan.rows},
+      {"columns", plan.columns},
+      {"most_rows", plan.most_rows},
+      {"most_columns", plan.most_columns}};
+  return json.dump(2);
+}
+
 void add_plan(CLI::App& program) {
   auto* command = program.add_subcommand(
       "plan",
@@ -89,7 +91,11 @@ void add_plan(CLI::App& program) {
       ->configurable(false);
   on_finetune_options(*command, [json](const FinetuneOptions& options) {
     const auto plan = plan_memory(options);
-    *json ? print_json(plan) : print_table(plan);
+    if (*json) {
+      fmt::print("{}\n", plan_json(plan));
+    } else {
+      print_table(plan);
+    }
   });
 }
 

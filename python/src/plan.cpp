@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/finetune_flags.h"
+#include "cli/plan.h"
 #include "module.h"
 #include "tessera/error.h"
 
@@ -40,38 +41,9 @@ MemoryPlan plan_of(const std::vector<std::string>& flags) {
   return plan.value();
 }
 
-nb::dict to_dict(const MemoryPlan& plan) {
-  const auto& p = plan.predicted;
-  nb::dict bytes;
-  bytes["base"] = p.base;
-  bytes["weights"] = p.weights;
-  bytes["trained"] = p.trained;
-  bytes["optimizer"] = p.optimizer;
-  bytes["activations"] = p.activations;
-  bytes["attention"] = p.attention;
-  bytes["loss"] = p.loss;
-  bytes["cache"] = p.cache;
-  nb::dict told;
-  told["bytes"] = bytes;
-  told["peak_bytes"] = p.peak();
-  told["available_bytes"] = plan.available;
-  told["fits"] = plan.fits();
-  told["layers"] = plan.layers;
-  told["recomputed_layers"] = plan.recomputed_layers;
-  told["rows"] = plan.rows;
-  told["columns"] = plan.columns;
-  told["most_rows"] = plan.most_rows;
-  told["most_columns"] = plan.most_columns;
-  return told;
-}
-
-nb::dict plan(const std::vector<std::string>& flags) {
-  MemoryPlan found;
-  {
-    nb::gil_scoped_release unlocked; // it reads the data
-    found = plan_of(flags);
-  }
-  return to_dict(found);
+std::string plan(const std::vector<std::string>& flags) {
+  nb::gil_scoped_release unlocked; // it reads the data
+  return cli::plan_json(plan_of(flags));
 }
 
 } // namespace
@@ -81,7 +53,7 @@ void add_plan(nb::module_& module) {
       "plan",
       &plan,
       "flags"_a,
-      "The memory that `tessera plan` predicts for these flags.");
+      "The JSON that `tessera plan` prints for these flags.");
 }
 
 } // namespace tessera::python

@@ -129,5 +129,5 @@ def use_table(file: str | os.PathLike | None) -> None:
     Makes plans follow a table that `tune` saved, in the whole process; None leaves it.
     """
 
-def plan(flags: Sequence[str]) -> dict:
-    """The memory that `tessera plan` predicts for these flags."""
+def plan(flags: Sequence[str]) -> str:
+    """The JSON that `tessera plan` prints for these flags."""

@@ -77,7 +77,7 @@ def plan(**options: Any) -> dict[str, Any]:
             flags.append(flag)
         elif value is not None and value is not False:
             flags.append(f"{flag}={value}")
-    return _core.plan(flags)
+    return json.loads(_core.plan(flags))
 
 
 # Small, and yet each feature, dtype and kind of shape once.
