@@ -16,16 +16,6 @@ using nlohmann::json;
 
 const fs::path golden = TESSERA_GOLDEN;
 
-bool same(const Parameters& a, const Parameters& b) {
-  return a.size() == b.size() &&
-      std::all_of(a.begin(), a.end(), [&](const auto& entry) {
-           auto other = b.find(entry.first);
-           return other != b.end() &&
-               mx::array_equal(entry.second, other->second)
-                   .template item<bool>();
-         });
-}
-
 double difference(const mx::array& got, const mx::array& want) {
   auto most = [](const mx::array& x) {
     return double(mx::max(mx::abs(x)).item<float>());

@@ -23,16 +23,6 @@ class Lora : public SmallRun {
   }
 };
 
-bool same(const Parameters& a, const Parameters& b) {
-  return a.size() == b.size() &&
-      std::all_of(a.begin(), a.end(), [&](const auto& entry) {
-           auto other = b.find(entry.first);
-           return other != b.end() &&
-               mx::array_equal(entry.second, other->second)
-                   .template item<bool>();
-         });
-}
-
 TEST_F(Lora, FindsModulesByTheEndOfTheirName) {
   LoraConfig lora;
   lora.num_layers = 1;

@@ -178,6 +178,16 @@ class Recorder : public FinetuneObserver {
   std::vector<fs::path> checkpoints;
 };
 
+inline bool same(const Parameters& a, const Parameters& b) {
+  return a.size() == b.size() &&
+      std::all_of(a.begin(), a.end(), [&](const auto& entry) {
+           auto other = b.find(entry.first);
+           return other != b.end() &&
+               mx::array_equal(entry.second, other->second)
+                   .template item<bool>();
+         });
+}
+
 // The InputError that `action` ends with; empty where it does not.
 template <typename Action>
 std::string refusal(Action action) {
