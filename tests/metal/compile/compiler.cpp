@@ -1,0 +1,221 @@
+#include "compile/compiler.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <mutex>
+#include <sstream>
+#include <unordered_map>
+
+#include "compile/count.h"
+#include "compile/process.h"
+#include "compile/text.h"
+
+// TESSERA_METAL_SHIM, _HEADERS, _CACHE and _CLANG come from CMake.
+namespace tessera::metal {
+namespace fs = std::filesystem;
+namespace {
+
+std::string read_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_file(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+// Everything that decides about the machine code, but for the text.
+const std::string& shim_key() {
+  static const std::string key = [] {
+    std::string all = "3 " TESSERA_METAL_CLANG " " TESSERA_METAL_HEADERS;
+    for (const auto& file : fs::recursive_directory_iterator(TESSERA_METAL_SHIM))
+      if (file.is_regular_file())
+        all += fmt::format(
+            "{:x}", XXH3_64bits(
+                        read_file(file.path()).data(), file.file_size()));
+    return all;
+  }();
+  return key;
+}
+
+std::string constant_flag(unsigned number, const std::string& value) {
+  return fmt::format("-Dtessera_constant_{}=]] = ({}); [[", number, value);
+}
+
+std::string key_of(const Dispatch& dispatch, Fill fill) {
+  std::string all = shim_key() + dispatch.source + '\0' + dispatch.function;
+  for (const auto& [number, value] : dispatch.function_constants)
+    all += constant_flag(number, value);
+  all += fill == Fill::zero ? 'z' : 'p';
+  const XXH128_hash_t hash = XXH3_128bits(all.data(), all.size());
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+// C++ for OpenCL, with Metal's names from the shim.
+std::vector<std::string> language() {
+  return {TESSERA_METAL_CLANG, "-x", "clcpp", "-cl-std=clc++2021",
+          "-cl-no-stdinc", "--target=x86_64-linux-gnu", "-march=x86-64-v3",
+          "-Xclang", "-ffloat16-excess-precision=none", "-Xclang", "-fbfloat16-excess-precision=none",
+          "-I" TESSERA_METAL_SHIM, "-I" TESSERA_METAL_HEADERS, "-w"};
+}
+
+std::string run(std::vector<std::string> command,
+    const std::vector<std::string>& more) {
+  command.insert(command.end(), more.begin(), more.end());
+  Finished finished = run_program(command);
+  if (finished.status != 0)
+    throw ExecutionError("[metal] expected a text that compiles; got\n" +
+        finished.output);
+  return std::move(finished.output);
+}
+
+std::string preprocess(const Dispatch& dispatch, const fs::path& stem) {
+  const std::string source = stem.string() + ".metal";
+  write_file(source, dispatch.source);
+  std::vector<std::string> more = {"-E"};
+  for (const auto& [number, value] : dispatch.function_constants)
+    more.push_back(constant_flag(number, value));
+  const std::string out = stem.string() + ".i";
+  more.insert(more.end(), {source, "-o", out});
+  run(language(), more);
+  return read_file(out);
+}
+
+// The text that clang compiles.
+std::string lowered(const Dispatch& dispatch, const fs::path& stem) {
+  const std::string text = preprocess(dispatch, stem);
+  return lower(text) + entry(find_kernel(text, dispatch.function));
+}
+
+// Text, unoptimised assembly, counts, checks and code, library.
+void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
+  const std::string s = stem.string();
+  write_file(s + ".cl", lowered(dispatch, stem));
+  run(language(),
+      {"-O1", "-Xclang", "-disable-llvm-passes", "-fsanitize=thread", "-fPIC",
+       "-gline-tables-only", "-S", "-emit-llvm",
+       fill == Fill::zero ? "-ftrivial-auto-var-init=zero"
+                          : "-ftrivial-auto-var-init=pattern",
+       s + ".cl", "-o", s + ".ll"});
+  write_file(s + ".ll", count_floats(read_file(s + ".ll")));
+  // Checks come before optimisation, so that every access of the text is one.
+  run({TESSERA_METAL_CLANG},
+      {"-x", "ir", "-O0", "-fsanitize=thread", "-mllvm",
+       "-tsan-instrument-func-entry-exit=0", "-mllvm",
+       "-tsan-instrument-read-before-write=1", "-w", "-S", "-emit-llvm",
+       s + ".ll", "-o", s + ".checked.ll"});
+  run({TESSERA_METAL_CLANG},
+      {"-x", "ir", "-O1", "-fPIC", "-fstack-usage", "-w", "-c",
+       s + ".checked.ll", "-o", s + ".o"});
+  run({TESSERA_METAL_CLANG},
+      {"-shared", "-nostdlib", s + ".o", "-o", s + ".so"});
+}
+
+// The frame of the kernel, all of it inlined into the entry.
+std::size_t frame(const fs::path& stack_usage) {
+  std::istringstream lines(read_file(stack_usage));
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t tab = line.find('\t');
+    if (line.substr(0, tab).ends_with("tessera_entry"))
+      return std::stoul(line.substr(tab + 1));
+  }
+  return 0;
+}
+
+// Compiles beside and renames, so that two processes may do so at once.
+void provide(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
+  if (fs::exists(stem.string() + ".so"))
+    return;
+  fs::create_directories(TESSERA_METAL_CACHE);
+  const fs::path work = stem.string() + fmt::format("-{}", getpid());
+  fs::create_directories(work);
+  const fs::path kernel = work / "kernel";
+  try {
+    compile(dispatch, fill, kernel);
+    fs::rename(kernel.string() + ".su", stem.string() + ".su");
+    fs::rename(kernel.string() + ".so", stem.string() + ".so");
+  } catch (...) {
+    fs::remove_all(work);
+    throw;
+  }
+  fs::remove_all(work);
+}
+
+Module open(const fs::path& stem) {
+  const std::string path = stem.string() + ".so";
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr)
+    throw ExecutionError(fmt::format("[metal] {}", dlerror()));
+  const auto symbol = [&](const char* name) {
+    void* address = dlsym(library, name);
+    if (address == nullptr)
+      throw ExecutionError(fmt::format("[metal] {}", dlerror()));
+    return address;
+  };
+  const auto limit =
+      reinterpret_cast<unsigned (*)()>(symbol("tessera_limit"));
+  return {
+      path,
+      reinterpret_cast<void (*)()>(symbol("tessera_entry")),
+      limit(),
+      static_cast<std::uint64_t*>(symbol("tessera_float_counts")),
+      frame(stem.string() + ".su")};
+}
+
+}  // namespace
+
+const Module& load(const Dispatch& dispatch, Fill fill) {
+  static std::mutex mutex;
+  static std::unordered_map<std::string, Module> modules;
+  const std::string key = key_of(dispatch, fill);
+  const std::lock_guard lock(mutex);
+  if (const auto found = modules.find(key); found != modules.end())
+    return found->second;
+  const fs::path stem = fs::path(TESSERA_METAL_CACHE) / key;
+  provide(dispatch, fill, stem);
+  return modules.emplace(key, open(stem)).first->second;
+}
+
+void check_address_spaces(
+    const std::string& source, const std::string& function) {
+  const fs::path work = fs::path(TESSERA_METAL_CACHE) /
+      fmt::format("check-{}", getpid());
+  fs::create_directories(work);
+  const Dispatch dispatch{source, function, {}, {}, {}};
+  try {
+    const fs::path stem = work / "kernel";
+    write_file(stem.string() + ".cl", lowered(dispatch, stem));
+    run(language(), {"-fsyntax-only", stem.string() + ".cl"});
+  } catch (...) {
+    fs::remove_all(work);
+    throw;
+  }
+  fs::remove_all(work);
+}
+
+std::string source_line(const void* address) {
+  Dl_info info;
+  if (address == nullptr || dladdr(address, &info) == 0)
+    return "";
+  // The call ends where the address begins.
+  const auto offset = static_cast<const char*>(address) -
+      static_cast<const char*>(info.dli_fbase) - 1;
+  const Finished found = run_program(
+      {"addr2line", "-e", info.dli_fname, "-i", "-f", "-C", "-s",
+       fmt::format("{:#x}", offset)});
+  std::istringstream lines(found.output);
+  std::string out;
+  for (std::string function, line;
+       std::getline(lines, function) && std::getline(lines, line);)
+    if (!line.starts_with("entry") && line.find("tessera") == line.npos)
+      out += fmt::format("\n    {} at {}", function, line);
+  return out;
+}
+
+}  // namespace tessera::metal

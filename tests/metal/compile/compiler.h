@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "executor.h"
+
+namespace tessera::metal {
+
+// What fills a variable that the text does not initialise.
+enum class Fill { pattern, zero };
+
+// A kernel as a shared library of this process.
+struct Module {
+  std::string path;
+  void (*entry)();
+  unsigned limit;                // threads of a threadgroup
+  std::uint64_t* float_counts;   // adds, multiplies, fused, divisions
+  std::size_t private_bytes;
+};
+
+// Compiles, or takes from the caches in memory and in the build folder.
+const Module& load(const Dispatch& dispatch, Fill fill);
+
+// The function and line of an address in a module, with what it is inlined in.
+std::string source_line(const void* address);
+
+}  // namespace tessera::metal

@@ -1,0 +1,227 @@
+#include <fmt/format.h>
+
+#include <cctype>
+#include <string_view>
+
+#include "compile/text.h"
+
+namespace tessera::metal {
+namespace {
+
+bool word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+}
+
+bool space(char c) {
+  return std::isspace(static_cast<unsigned char>(c)) != 0;
+}
+
+// Replaces by spaces, so that lines and columns stay.
+void blank(std::string& text, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i)
+    if (text[i] != '\n')
+      text[i] = ' ';
+}
+
+void blank_pragmas(std::string& text) {
+  for (const std::string_view pragma :
+       {"#pragma clang loop", "#pragma METAL", "#pragma unroll"})
+    for (std::size_t at = text.find(pragma); at != std::string::npos;
+         at = text.find(pragma, at))
+      blank(text, at, text.find('\n', at));
+}
+
+// template [[host_name("x")]] [[kernel]] decltype(f<T>) f<T>;
+void blank_instance_names(std::string& text) {
+  for (std::size_t at = text.find("[[host_name("); at != std::string::npos;
+       at = text.find("[[host_name(", at + 1)) {
+    std::size_t end = at;
+    while (text.compare(end, 2, "[[") == 0) {
+      end = text.find("]]", end) + 2;
+      while (end < text.size() && space(text[end]))
+        ++end;
+    }
+    blank(text, at, end);
+  }
+}
+
+// A constructor `S(int x) thread : x(x) {}` also makes the object that a
+// function returns, to which OpenCL gives no address space.
+void blank_constructor_spaces(std::string& text) {
+  const std::string_view name = "__private";
+  for (std::size_t at = text.find(name); at != std::string::npos;
+       at = text.find(name, at + 1)) {
+    std::size_t before = at, after = at + name.size();
+    while (before > 0 && space(text[before - 1]))
+      --before;
+    while (after < text.size() && space(text[after]))
+      ++after;
+    if (before > 0 && text[before - 1] == ')' && text[after] == ':')
+      blank(text, at, at + name.size());
+  }
+}
+
+struct Declared {
+  std::string_view name, dimensions;
+};
+
+// "T a[4], b" into its type and its names; none where it is a pointer, a
+// reference or no variable at all.
+std::vector<Declared> declared(std::string_view text, std::string_view& type) {
+  if (text.find_first_of("*&(=") < text.find('['))
+    return {};
+  std::size_t end = text.find_first_of("[,");
+  end = end == std::string_view::npos ? text.size() : end;
+  // A comma of template arguments ends no name.
+  while (end < text.size() && text[end] == ',' &&
+         text.rfind('<', end) != std::string_view::npos &&
+         text.find('>', end) != std::string_view::npos)
+    end = std::min(text.find_first_of("[,", end + 1), text.size());
+  std::size_t name_end = end;
+  while (name_end > 0 && space(text[name_end - 1]))
+    --name_end;
+  std::size_t name = name_end;
+  while (name > 0 && word(text[name - 1]))
+    --name;
+  type = text.substr(0, name);
+
+  std::vector<Declared> all;
+  for (std::size_t at = name; at < text.size();) {
+    std::size_t stop = at;
+    while (stop < text.size() && word(text[stop]))
+      ++stop;
+    std::size_t next = stop;
+    int depth = 0;
+    while (next < text.size() && (depth > 0 || text[next] != ',')) {
+      depth += text[next] == '[' ? 1 : text[next] == ']' ? -1 : 0;
+      ++next;
+    }
+    all.push_back({text.substr(at, stop - at), text.substr(stop, next - stop)});
+    at = std::min(next + 1, text.size());
+    while (at < text.size() && space(text[at]))
+      ++at;
+  }
+  return all;
+}
+
+// Whether what stands before begins a statement.
+bool begins_statement(std::string_view text, std::size_t at) {
+  while (at > 0 && space(text[at - 1]))
+    --at;
+  if (at == 0)
+    return true;
+  if (text[at - 1] == '{' || text[at - 1] == '}' || text[at - 1] == ';')
+    return true;
+  // A line marker of the preprocessor.
+  const std::size_t line = text.rfind('\n', at - 1);
+  return line != std::string_view::npos && text[line + 1] == '#';
+}
+
+std::string lower_threadgroup(const std::string& text) {
+  constexpr std::string_view name = "threadgroup";
+  std::string out;
+  std::size_t from = 0;
+  unsigned count = 0;
+  for (std::size_t at = text.find(name); at != std::string::npos;
+       at = text.find(name, at + 1)) {
+    const std::size_t after = at + name.size();
+    if ((at > 0 && word(text[at - 1])) || word(text[after]))
+      continue;
+    out.append(text, from, at - from);
+    from = after;
+    const std::size_t end = text.find(';', at);
+    std::string_view type;
+    const std::vector<Declared> variables =
+        begins_statement(text, at)
+        ? declared(
+              std::string_view(text).substr(after, end - after), type)
+        : std::vector<Declared>{};
+    if (variables.empty()) {
+      out += "__local";
+      continue;
+    }
+    for (const Declared& v : variables)
+      out += fmt::format(
+          "__local {} (&{}){} = tessera_threadgroup<{}{}>({});",
+          type,
+          v.name,
+          v.dimensions,
+          type,
+          v.dimensions,
+          count++);
+    from = end + 1;
+  }
+  return out.append(text, from);
+}
+
+// The length of a vector type's name at a place: "float2", "vec<T, 2>"; 0 where
+// there is none.
+std::size_t vector_name(std::string_view text, std::size_t at) {
+  std::size_t end = at;
+  while (end < text.size() && word(text[end]))
+    ++end;
+  const std::string_view name = text.substr(at, end - at);
+  if (name == "vec" && end < text.size() && text[end] == '<') {
+    int depth = 0;
+    for (; end < text.size() && text[end] != ';'; ++end) {
+      depth += text[end] == '<' ? 1 : text[end] == '>' ? -1 : 0;
+      if (depth == 0)
+        return end + 1 - at;
+    }
+    return 0;
+  }
+  if (name.size() < 4 || name.back() < '2' || name.back() > '4')
+    return 0;
+  const std::string_view element = name.substr(0, name.size() - 1);
+  for (const std::string_view known :
+       {"char", "uchar", "short", "ushort", "int", "uint", "long", "ulong",
+        "half", "bfloat", "float"})
+    if (element == known)
+      return name.size();
+  return 0;
+}
+
+bool after_operator(std::string_view text, std::size_t at) {
+  while (at > 0 && space(text[at - 1]))
+    --at;
+  return text.substr(0, at).ends_with("operator");
+}
+
+// float2(a, b) is tessera_vector<float2>(a, b).
+std::string lower_vectors(const std::string& text) {
+  std::string out;
+  out.reserve(text.size() * 9 / 8);
+  for (std::size_t at = 0; at < text.size();) {
+    if (!word(text[at])) {
+      out += text[at++];
+      continue;
+    }
+    std::size_t end = at;
+    while (end < text.size() && word(text[end]))
+      ++end;
+    const std::size_t name = vector_name(text, at);
+    std::size_t next = at + name;
+    while (next < text.size() && space(text[next]))
+      ++next;
+    if (name != 0 && text[next] == '(' && !after_operator(text, at)) {
+      out += fmt::format("tessera_vector<{}>", text.substr(at, name));
+      end = at + name;
+    } else {
+      out.append(text, at, end - at);
+    }
+    at = end;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string lower(const std::string& text) {
+  std::string lowered = text;
+  blank_pragmas(lowered);
+  blank_instance_names(lowered);
+  blank_constructor_spaces(lowered);
+  return lower_vectors(lower_threadgroup(lowered));
+}
+
+}  // namespace tessera::metal

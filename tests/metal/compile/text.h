@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+// What the executor reads from, and rewrites in, a preprocessed Metal text.
+namespace tessera::metal {
+
+struct Parameter {
+  unsigned kind;  // 0 a buffer, else an index into builtin_names
+  unsigned slot;
+};
+
+struct Kernel {
+  std::string name;             // without arguments
+  std::string call;             // with template arguments, as C++ calls it
+  std::string template_header;  // "template <typename T>", or empty
+  std::string limit;            // of max_total_threads_per_threadgroup, or empty
+  std::vector<Parameter> parameters;
+};
+
+// Names of [[attributes]] that give a thread its place; index 0 is "buffer".
+extern const std::vector<std::string> builtin_names;
+
+// Finds a kernel by its name, host_name or template with arguments.
+Kernel find_kernel(const std::string& text, const std::string& function);
+
+// Metal in the words of C++ for OpenCL, line by line: threadgroup variables
+// become references into the executor's memory, and what that language has no
+// word for goes (loop pragmas, names of explicit instantiations).
+std::string lower(const std::string& text);
+
+// The functions by which the executor enters the kernel.
+std::string entry(const Kernel& kernel);
+
+}  // namespace tessera::metal
