@@ -297,8 +297,8 @@ std::vector<Mask> masks() {
   const std::array<std::array<int, 2>, 5> lengths = {
       {{6, 6}, {5, 9}, {9, 5}, {1, 8}, {8, 1}}};
   for (const auto [Nq, Nk] : lengths) {
-    for (const int left : {unbounded, 0, 2}) {
-      for (const int right : {unbounded, 0, 1}) {
+    for (const int left : {int{unbounded}, 0, 2}) {
+      for (const int right : {int{unbounded}, 0, 1}) {
         all.push_back({Nq, Nk, false, left, right});
         for (const int chunk : {0, 1, 4}) {
           for (const int prefix : {0, 3, 20}) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernel/numbers.h"
 #include "kernel/operand.h"
 #include "plan/plan.h"
 #include "plan/workspace.h"
@@ -44,15 +45,6 @@ struct View {
   T& at(int a, int b = 0, int c = 0, int d = 0) const {
     return static_cast<T*>(data)[offset(a, b, c, d)];
   }
-};
-
-// The numbers of a call.
-struct Numbers {
-  float scale = 1.0f;
-  float softcap = 0.0f; // read where the problem has softcap
-  float dropout = 0.0f; // probability; read where the problem has dropout
-
-  bool operator==(const Numbers&) const = default;
 };
 
 // Everything that the kernels of one pass read.

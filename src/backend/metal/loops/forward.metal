@@ -1,0 +1,179 @@
+// O and L of a block of rows. Beside the last axis, O is [.., rows of the
+// piece, value_dim].
+const Lane lane = lane_of(thread_index_in_simdgroup);
+const int batch = piece[2] + int(threadgroup_position_in_grid.z);
+#include "begin.metal"
+const int Nq = Q_shape[2];
+const int rows = packed_rows ? group * Nq : Nq;
+const int blocks_of_rows = (rows + M - 1) / M;
+const int first_block = piece[0];
+const int run_here =
+    packed_rows ? int(threadgroup_position_in_grid.x) / blocks_of_rows : 0;
+const int run = packed_rows ? piece[6] + run_here : 0;
+const int block = packed_rows
+    ? int(threadgroup_position_in_grid.x) % blocks_of_rows
+    : first_block + int(threadgroup_position_in_grid.x);
+const int y = piece[1] + int(threadgroup_position_in_grid.y);
+const int kv_head = packed_rows ? y : y / group;
+
+Place at = {
+    packed_rows ? y * group : y,
+    block * M + int(simdgroup_index_in_threadgroup) * 8 * R,
+    rows,
+    Nq,
+    lane};
+
+// The queries of the threadgroup and of this simdgroup.
+const Span all = intersect(
+    {packed_rows ? 0 : block * M, packed_rows ? Nq : block * M + M}, {0, Nq});
+const Span own = intersect(
+    {packed_rows ? 0 : at.first, packed_rows ? Nq : at.first + 8 * R}, {0, Nq});
+const bool full = at.first + 8 * R <= rows;
+
+Own<Rows<Q_pointer, head_dim, bool(packed_rows)>, head_dim, bool(hold_own)> queries;
+queries.source = {
+    Q + batch * Q_strides[0] + at.head * Q_strides[1],
+    Q_strides[2],
+    rows,
+    Nq,
+    Q_strides[1]};
+queries.first = at.first;
+queries.load(lane);
+
+#if STAGED
+threadgroup T staged[staged_elements];
+threadgroup T* const stage_K = staged;
+threadgroup T* const stage_V = staged + staged_offset;
+#else
+threadgroup T* const stage_K = nullptr;
+threadgroup T* const stage_V = nullptr;
+#endif
+Along<Rows<K_pointer, head_dim>, head_dim, head_block> keys;
+keys.source = {
+    K + batch * K_strides[0] + kv_head * K_strides[1],
+    K_strides[2],
+    K_shape[2]};
+keys.memory = stage_K;
+keys.thread_index = thread_index_in_threadgroup;
+Along<Rows<V_pointer, value_dim>, value_dim, value_block> values;
+values.source = {
+    V + batch * V_strides[0] + kv_head * V_strides[1],
+    V_strides[2],
+    K_shape[2]};
+values.memory = stage_V;
+values.thread_index = thread_index_in_threadgroup;
+
+#if ENDS && PACKED
+device float* const O_to = O_runs;
+device float* const L_to = L_runs;
+#elif ENDS
+device T* const O_to = O;
+device float* const L_to = L;
+#endif
+// The rows of this head in the piece's outputs.
+const int heads_out = packed_rows ? int(threads_per_grid.y) * group : int(threads_per_grid.y);
+const int head_out = packed_rows ? int(threadgroup_position_in_grid.y) * group
+                                 : int(threadgroup_position_in_grid.y);
+const int rows_out = packed_rows
+    ? Nq
+    : min(Nq, first_block * M + int(threads_per_grid.x) / threads * M) -
+        first_block * M;
+const int64_t out =
+    (int64_t(int(threadgroup_position_in_grid.z) + run_here * int(threads_per_grid.z)) *
+         heads_out +
+     head_out) *
+    rows_out;
+const int row_out = packed_rows ? at.first : at.first - first_block * M;
+const int limit_out = packed_rows ? rows : rows_out;
+
+#if SPILLED == 1
+threadgroup float spill[simdgroups * slots_of_sum];
+Sum<threadgroup float*, value_dim, true> sum;
+sum.slots = spill + int(simdgroup_index_in_threadgroup) * slots_of_sum + lane.index;
+#else
+Sum<thread float*, value_dim, false> sum;
+#endif
+Softmax softmax;
+#if BEGINS
+sum.clear();
+UNROLL for (int i = 0; i < R; ++i) {
+  softmax.m[i] = -INFINITY;
+  softmax.l[i] = 0.0f;
+#if HAS_SINKS
+  // Of the rows' runs of keys the first one holds the sink.
+  const int head = packed_rows ? at.head + (at.first + 8 * i + lane.row) / Nq : at.head;
+  if (run == 0 && at.first + 8 * i + lane.row < rows) {
+    softmax.m[i] = float(sinks[head * sinks_strides[0]]) * LOG2E;
+    softmax.l[i] =
+        lane.column == 0 && softmax.m[i] > -INFINITY ? 1.0f : 0.0f;
+  }
+#endif
+}
+#else
+sum.load(Rows<O_sum_pointer, value_dim>{O_sum + out * value_dim, value_dim, limit_out}, row_out, lane);
+UNROLL for (int i = 0; i < R; ++i) {
+  const int r = row_out + 8 * i + lane.row;
+  softmax.m[i] = r < limit_out ? m_sum[out + r] : -INFINITY;
+  softmax.l[i] = r < limit_out ? l_sum[(out + r) * 4 + lane.column / 2] : 0.0f;
+}
+#endif
+
+const Span part = {
+    packed_rows ? run * piece[5] : piece[3],
+    packed_rows ? run * piece[5] + piece[5] : piece[4]};
+const Span columns = intersect(scores.positions.seen_by_any(all), part);
+const Span some = intersect(scores.positions.seen_by_any(own), part);
+const Span every = intersect(scores.positions.seen_by_all(own), part);
+const Ids ids = scores.ids_of_queries(all, lane);
+
+for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
+  const Span tile = {c, c + 8 * N};
+  if (!overlap(ids, scores.ids_of_keys(tile, lane)) ||
+      !(packed_rows || scores.any_block(at.head, all, tile, lane))) {
+    continue;
+  }
+  uint seen = 0;
+  if (!intersect(some, tile).empty()) {
+    seen = seen_bits(scores, at, c, full && every.contains(tile));
+  }
+  const Span live = within(some, c, seen);
+#if STAGED == 1
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+#endif
+  keys.go_to(c);
+  values.go_to(c);
+#if STAGED == 1
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+#endif
+  Tile S;
+  clear(S);
+  keys.add_scores_to(S, queries, live, lane);
+  if (!live.empty()) {
+    finish_scores(S, scores, at, c, seen);
+    UNROLL for (int i = 0; i < R; ++i) {
+      sum.scale(i, softmax.fold(S, i));
+    }
+    drop(S, scores, at, c);
+  }
+  values.add_product_to(sum, S, live, lane);
+}
+
+UNROLL for (int i = 0; i < R; ++i) {
+  const int r = row_out + 8 * i + lane.row;
+#if ENDS
+  const float l = row_sum(softmax.l[i]);
+  sum.store(
+      O_to + out * value_dim, row_out, limit_out, l > 0.0f ? 1.0f / l : 0.0f, i, lane);
+  if (lane.column == 0 && r < limit_out) {
+    L_to[out + r] = l > 0.0f ? (softmax.m[i] + log2(l)) * LN2 : -INFINITY;
+  }
+#else
+  sum.store(O_sum_next + out * value_dim, row_out, limit_out, 1.0f, i, lane);
+  if (r < limit_out) {
+    l_sum_next[(out + r) * 4 + lane.column / 2] = softmax.l[i];
+    if (lane.column == 0) {
+      m_sum_next[out + r] = softmax.m[i];
+    }
+  }
+#endif
+}

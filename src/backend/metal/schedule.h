@@ -1,0 +1,39 @@
+#pragma once
+
+#include <vector>
+
+#include "backend/metal/launch.h"
+#include "backend/metal/split.h"
+#include "kernel/numbers.h"
+#include "kernel/operand.h"
+
+namespace tessera::metal {
+
+// All that decides what is launched.
+struct Call {
+  Problem problem; // its pass is not read
+  Numbers numbers;
+  // Inputs by the letters of their operands: element and shape. Backward, O, L,
+  // dO and dL too.
+  std::vector<Array> arrays;
+  Family family = Family::m1;
+  int block_size = 0;              // 0: the plan's own
+  double seconds = launch_seconds; // of a launch
+};
+
+// Steps in order, or why there are none.
+using Scheduled = std::variant<std::vector<Step>, Refusal>;
+
+// The letter of an operand in the kernels: D for what the CPU's kernels call E.
+std::string letter(Operand operand);
+
+// What computes O and L, in order.
+Scheduled forward_steps(const Call& call);
+
+// What computes those of dQ, dK, dV, dbias, dslopes and dsinks that are wanted.
+Scheduled backward_steps(const Call& call, const std::vector<Operand>& wanted);
+
+// The launches of one kernel alone; its operands are taken as given.
+Scheduled steps_of(const Call& call, Pass pass);
+
+} // namespace tessera::metal

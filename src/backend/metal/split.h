@@ -1,0 +1,64 @@
+#pragma once
+
+#include <vector>
+
+#include "backend/metal/text.h"
+#include "plan/metal/plan.h"
+
+namespace tessera::metal {
+
+// macOS ends a command buffer that keeps a GPU with a display for long, and MLX
+// fills one with up to 50 launches: each gets a fiftieth of half a second.
+constexpr double launch_seconds = 0.5 / 50;
+
+// What a pass has to do, by the axes along which it can be cut.
+struct Work {
+  int batches = 0;
+  int heads = 0;
+  int blocks = 0; // of the rows that threadgroups own
+  // What each block runs along: keys, or queries in dkv for each of `group`
+  // heads, or the steps of dbias; in units that are not cut.
+  int along = 0;
+  int unit = 1;
+  int group = 1;
+  // The most that a block of one head takes, and what shares it.
+  double flops = 0;
+  int simdgroups = 1;
+};
+
+Work work_of(const Problem& problem, const Plan& plan);
+
+// A part of the loop, for all pieces.
+struct Along {
+  Span group;
+  Span range;
+  Part part;
+};
+
+// The pieces of each axis, joined in order, make the whole; every piece runs
+// every part of the loop, in order.
+struct Cut {
+  std::vector<Span> batches;
+  std::vector<Span> heads;
+  std::vector<Span> blocks;
+  std::vector<Along> parts;
+};
+
+// Cuts work so that no launch takes longer than `seconds` by the estimate
+// below: into pieces as long as they fill the GPU, beyond that its loop. The
+// cut does not change a bit of the result.
+Cut cut(const Work& work, Family family, double seconds);
+
+// An estimate of the time of a launch from its multiplies and adds and the
+// simdgroups that share them. Two fifths of the peak are taken for granted.
+double estimated_seconds(double flops, double simdgroups, Family family);
+
+// The whole numbers below `length` in spans of `size`; an empty one where there
+// are none, since sums over nothing are results too.
+std::vector<Span> chunks(int length, int size);
+
+constexpr int ceil_divide(int a, int b) {
+  return (a + b - 1) / b;
+}
+
+} // namespace tessera::metal

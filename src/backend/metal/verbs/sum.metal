@@ -1,0 +1,61 @@
+// What a simdgroup adds up over the whole loop, float32: R x features, in
+// registers, or one slot a lane of threadgroup or device memory, which no other
+// lane touches. P is the pointer to the lane's first slot.
+template <typename P, int features, bool spilled>
+struct Sum {
+  enum : int { F = (features + 7) / 8 };
+  P slots;
+  float2 fragments[spilled ? 1 : R][spilled ? 1 : F];
+
+  float2 get(int i, int f) const {
+    return spilled ? float2(
+                         slots[(2 * (i * F + f)) * 32],
+                         slots[(2 * (i * F + f) + 1) * 32])
+                   : fragments[spilled ? 0 : i][spilled ? 0 : f];
+  }
+  void set(int i, int f, float2 x) {
+    if (spilled) {
+      slots[(2 * (i * F + f)) * 32] = x.x;
+      slots[(2 * (i * F + f) + 1) * 32] = x.y;
+    } else {
+      fragments[spilled ? 0 : i][spilled ? 0 : f] = x;
+    }
+  }
+  void clear() {
+    UNROLL for (int i = 0; i < R; ++i) {
+      UNROLL for (int f = 0; f < F; ++f) {
+        set(i, f, float2(0.0f));
+      }
+    }
+  }
+  void scale(int i, float factor) {
+    UNROLL for (int f = 0; f < F; ++f) {
+      set(i, f, get(i, f) * factor);
+    }
+  }
+  // From and to memory, [rows][features].
+  template <typename From>
+  void load(From from, int row, Lane lane) {
+    UNROLL for (int i = 0; i < R; ++i) {
+      UNROLL for (int f = 0; f < F; ++f) {
+        set(i, f, from.fragment(row + 8 * i, 8 * f, lane));
+      }
+    }
+  }
+  template <typename To>
+  void store(device To* to, int row, int rows, float factor, int i, Lane lane)
+      const {
+    const int r = row + 8 * i + lane.row;
+    UNROLL for (int f = 0; f < F; ++f) {
+      const float2 x = get(i, f) * factor;
+      const int c = 8 * f + lane.column;
+      device To* const at = to + int64_t(r) * features + c;
+      if (r < rows && c < features) {
+        at[0] = To(x.x);
+      }
+      if (r < rows && c + 1 < features) {
+        at[1] = To(x.y);
+      }
+    }
+  }
+};

@@ -1,0 +1,180 @@
+#include "plan/metal/planner.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "plan/metal/rules.h"
+
+namespace tessera::metal {
+
+namespace {
+
+// Rows that a threadgroup stages operands for.
+constexpr int rows_of_threadgroup = 64;
+
+// Elements of threadgroup memory up to which both operands of a tile are staged
+// whole. Forward, MLX's own kernel takes about as much; backward, where pieces
+// would be staged twice, two threadgroups still fit a core.
+constexpr int most_staged(Pass pass, Dtype dtype) {
+  return pass == Pass::forward ? 6144
+                               : 20480 / static_cast<int>(size_of(dtype));
+}
+
+// The widest part of `features` that divides them, of at most 64.
+int piece_of(int features) {
+  for (int block = 64; block > 8; block -= 8) {
+    if (padded(features) % block == 0) {
+      return block;
+    }
+  }
+  return 8;
+}
+
+void set_staging(Plan& plan, Staging staging) {
+  plan.staging = staging;
+  const bool pieces = staging == Staging::pieces;
+  plan.head_block = pieces ? piece_of(plan.D) : padded(plan.D);
+  plan.value_block = pieces ? piece_of(plan.Dv) : padded(plan.Dv);
+}
+
+// All that a problem decides.
+Plan plan_of(const Problem& problem, Pass pass) {
+  Plan plan;
+  plan.pass = pass;
+  plan.dtype = problem.dtype;
+  plan.D = problem.D;
+  plan.Dv = problem.Dv;
+  plan.causal = problem.causal;
+  plan.window = problem.left != unbounded || problem.right != unbounded;
+  plan.chunk = problem.chunk > 0;
+  plan.blocks = problem.block_rows > 0;
+  plan.features = problem.features;
+  plan.packed = pass == Pass::forward && problem.Nq <= few_queries;
+  set_staging(plan, Staging::direct);
+  return plan;
+}
+
+// Rows of a simdgroup: each fragment of the other operand that it reads serves
+// all of them. From M3 on registers that are not in use cost no occupancy.
+int preferred_rows(const Plan& plan, Family family) {
+  const int widest = std::max(plan.D, plan.Dv);
+  const bool wide = family >= Family::m3 ? widest <= 128 : widest <= 64;
+  return plan.pass == Pass::forward && !plan.packed && wide ? 16 : 8;
+}
+
+// How a tile is staged, in order of preference. A boolean mask hides tiles that
+// only the simdgroup concerned knows of, and what is hidden is not to be read.
+std::vector<Plan> staged(const Plan& plan) {
+  std::vector<Plan> plans;
+  const auto add = [&](Staging staging, int columns) {
+    Plan next = plan;
+    next.columns = columns;
+    set_staging(next, staging);
+    if (staging != Staging::whole ||
+        resources(next).staged_elements <= most_staged(plan.pass, plan.dtype)) {
+      plans.push_back(next);
+    }
+  };
+  const bool forward = plan.pass == Pass::forward;
+  if (!plan.features.mask) {
+    for (const int columns : {32, 16, 8}) {
+      add(Staging::whole, columns);
+      if (forward && columns > 8) {
+        add(Staging::pieces, columns);
+      }
+    }
+  }
+  for (const int columns : {32, 16, 8}) {
+    add(Staging::direct, columns);
+  }
+  if (forward) { // a wide tile is worth more than a whole one
+    std::stable_sort(plans.begin(), plans.end(), [](auto& a, auto& b) {
+      return (a.staging == Staging::direct) < (b.staging == Staging::direct) ||
+          ((a.staging == Staging::direct) == (b.staging == Staging::direct) &&
+           a.columns > b.columns);
+    });
+  }
+  return plans;
+}
+
+// The loops over scores: the first plan that is legal. What is added up stays
+// in registers where it can, then the wider tile, then what is held.
+Planned plan_loop(const Plan& base, Family family) {
+  std::optional<Refusal> first;
+  for (const Home home : {Home::registers, Home::threadgroup, Home::device}) {
+    // dkv's two sums do not fit threadgroup memory, a row block's alone do.
+    if (home == (base.pass == Pass::dkv ? Home::threadgroup : Home::device)) {
+      continue;
+    }
+    Plan plan = base;
+    plan.sums = home;
+    plan.rows = home == Home::registers ? preferred_rows(base, family) : 8;
+    plan.simdgroups = base.packed   ? 4
+        : home == Home::threadgroup ? 1
+                                    : rows_of_threadgroup / plan.rows;
+    for (Plan next : staged(plan)) {
+      for (const auto& [own, value] :
+           {std::pair(true, true),
+            std::pair(true, false),
+            std::pair(false, false)}) {
+        next.hold_own = own;
+        next.hold_value = value && base.pass != Pass::forward;
+        const auto refusal = why_not(next, family);
+        if (!refusal) {
+          return next;
+        }
+        first = first ? first : refusal;
+      }
+    }
+  }
+  return *first;
+}
+
+} // namespace
+
+Planned make_plan(
+    const Problem& problem, Pass pass, Family family, int block_size) {
+  Plan plan = plan_of(problem, pass);
+  switch (pass) {
+    case Pass::forward:
+    case Pass::dq:
+    case Pass::dkv:
+      break;
+    case Pass::dbias:
+      plan.rows = 16;
+      plan.columns = 32;
+      return plan;
+    case Pass::combine:
+    case Pass::delta:
+      plan.simdgroups = 4; // a row each
+      return plan;
+    case Pass::dslopes:
+    case Pass::dsinks:
+      return plan;
+  }
+  auto planned = plan_loop(plan, family);
+  auto* chosen = std::get_if<Plan>(&planned);
+  if (block_size != 0 && chosen != nullptr) {
+    chosen->rows = 8;
+    chosen->simdgroups = block_size / 8;
+    chosen->columns = block_size;
+    chosen->staging = Staging::direct;
+    set_staging(*chosen, Staging::direct);
+    auto refusal = block_size % 8 == 0 && block_size > 0
+        ? why_not(*chosen, family)
+        : why_not(
+              [&] {
+                Plan asked = *chosen;
+                asked.columns = block_size;
+                return asked;
+              }(),
+              family);
+    if (refusal) {
+      return *refusal;
+    }
+  }
+  return planned;
+}
+
+} // namespace tessera::metal
