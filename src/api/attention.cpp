@@ -5,15 +5,18 @@
 #include <variant>
 
 #include "api/arguments.h"
+#include "api/metal/backend.h"
 #include "api/node/attention_node.h"
 #include "api/node/cpu_call.h"
+#include "plan/metal/planner.h"
 #include "tessera/error.h"
 
 namespace tessera {
 
 namespace {
 
-constexpr const char* ours = "tessera/cpu";
+constexpr const char* on_cpu = "tessera/cpu";
+constexpr const char* on_metal = "tessera/metal";
 constexpr const char* theirs = "mlx";
 
 // Everything that a call is decided by.
@@ -41,12 +44,8 @@ Call make_call(
       make_arguments(Q, K, V, options, stream), options.implementation, stream};
 }
 
-// Why the loops cannot compute a call; empty where they can.
-std::string why_not_ours(const Call& call) {
-  if (call.stream.device != mx::Device::cpu) {
-    return "expected a stream of the CPU, where tessera has kernels; got one "
-           "of the GPU";
-  }
+// Why the CPU's loops cannot compute a call; empty where they can.
+std::string why_not_on_cpu(const Call& call) {
   for (const Pass pass : {Pass::forward, Pass::backward, Pass::dbias}) {
     Problem problem = call.problem();
     problem.pass = pass;
@@ -60,6 +59,37 @@ std::string why_not_ours(const Call& call) {
     }
   }
   return "";
+}
+
+std::string why_not_on_metal(const Call& call, const MetalBackend& backend) {
+  for (const auto pass :
+       {metal::Pass::forward, metal::Pass::dq, metal::Pass::dkv}) {
+    const auto planned = metal::make_plan(
+        call.problem(), pass, backend.family, call.settings().block_size);
+    if (const auto* refusal = std::get_if<Refusal>(&planned)) {
+      return refusal->reason;
+    }
+  }
+  return "";
+}
+
+// Which of ours would compute a call, or why none can.
+struct Ours {
+  const char* name = on_cpu;
+  std::string refusal = "";
+};
+
+Ours ours_for(const Call& call) {
+  if (const auto backend = metal_backend(call.stream)) {
+    return {on_metal, why_not_on_metal(call, *backend)};
+  }
+  if (call.stream.device != mx::Device::cpu) {
+    return {
+        on_metal,
+        "expected a stream of the CPU or of an Apple GPU, where tessera has "
+        "kernels; got one of another GPU"};
+  }
+  return {on_cpu, why_not_on_cpu(call)};
 }
 
 // The first feature of a call that MLX's op is not given, with the reason;
@@ -101,10 +131,18 @@ std::string mlx_caveat(const Problem& problem) {
       : "";
 }
 
-// Where MLX's op is faster, and agrees with ours. Measured on 2 cores with
-// AVX-512, lengths 64 to 4096: a single float32 query takes MLX 0.6 to 0.9 of
-// our time (its two matrix-vector products pack nothing); 16 queries and more,
-// and 16-bit inputs of any length, take it 1.6 to 100 times ours.
+// Where MLX's op is taken on Metal before anything was measured on the machine:
+// its fused kernels, whose speed its users know; ours is predicted. Of the
+// other shapes its forward or its gradient holds all scores.
+bool mlx_is_known_on_metal(const Problem& p) {
+  return p.D == p.Dv && (p.D == 64 || p.D == 80 || p.D == 128) &&
+      p.Nq > metal::few_queries && (!p.causal || p.Nq <= p.Nk);
+}
+
+// Where MLX's op is faster on the CPU, and agrees with ours. Measured on 2
+// cores with AVX-512, lengths 64 to 4096: a single float32 query takes MLX 0.6
+// to 0.9 of our time (its two matrix-vector products pack nothing); 16 queries
+// and more, and 16-bit inputs of any length, take it 1.6 to 100 times ours.
 bool mlx_is_faster(const Problem& problem) {
   return problem.Nq == 1 && problem.Nk >= 1 && problem.dtype == Dtype::float32;
 }
@@ -127,45 +165,65 @@ Choice theirs_as_asked(const Call& call) {
   return {theirs, "asked for" + mlx_caveat(call.problem())};
 }
 
-Choice choose(const Call& call, bool logsumexp = false) {
-  if (call.implementation == Implementation::mlx) {
-    return theirs_as_asked(call);
+// The choice where both can, and nobody asked for one.
+Choice weigh(const Call& call, const Ours& ours, bool logsumexp) {
+  const Problem& p = call.problem();
+  if (ours.name == on_metal) {
+    if (mlx_is_known_on_metal(p) && !logsumexp) {
+      return {
+          theirs,
+          "MLX has fused kernels for it on Metal, and nothing was measured "
+          "here"};
+    }
+    return {
+        on_metal,
+        logsumexp ? "MLX's op does not return the logsumexp"
+                  : "MLX's op or its gradient holds all scores of this shape"};
   }
-  const auto refusal = why_not_ours(call);
-  const auto beyond = why_not_mlx(call.problem());
-  const bool asked = call.implementation == Implementation::tessera;
-  const bool tiles = call.settings().block_size != 0;
-  if (!refusal.empty() && (asked || tiles || !beyond.empty())) {
-    reject(
-        "attention",
-        "{}{}",
-        refusal,
-        asked || beyond.empty() ? "" : " (and the call has " + beyond + ")");
+  if (const auto entry = plan_on_cpu(p, 0).tuned) {
+    const bool take =
+        entry->mlx_faster && !logsumexp && (!p.causal || p.Nq <= p.Nk);
+    return {
+        take ? theirs : ours.name, "the saved table says it is faster here"};
   }
-  if (asked) {
-    return {ours, "asked for"};
-  }
-  if (!refusal.empty()) {
-    return {theirs, refusal + mlx_caveat(call.problem())};
-  }
-  if (tiles) {
-    return {ours, "a block size is given, which MLX's op does not take"};
-  }
-  if (!beyond.empty()) {
-    return {ours, "the call has " + beyond};
-  }
-  if (const auto entry = plan_on_cpu(call.problem(), 0).tuned) {
-    const bool take = entry->mlx_faster && !logsumexp &&
-        (!call.problem().causal || call.problem().Nq <= call.problem().Nk);
-    return {take ? theirs : ours, "the saved table says it is faster here"};
-  }
-  if (mlx_is_faster(call.problem()) && !logsumexp) {
+  if (mlx_is_faster(p) && !logsumexp) {
     return {
         theirs,
         "for a single float32 query MLX's op was measured faster on the CPU"};
   }
   return {
-      ours, "measured faster than MLX's op on the CPU, which holds all scores"};
+      ours.name,
+      "measured faster than MLX's op on the CPU, which holds all scores"};
+}
+
+Choice choose(const Call& call, bool logsumexp = false) {
+  if (call.implementation == Implementation::mlx) {
+    return theirs_as_asked(call);
+  }
+  const auto ours = ours_for(call);
+  const auto beyond = why_not_mlx(call.problem());
+  const bool asked = call.implementation == Implementation::tessera;
+  const bool tiles = call.settings().block_size != 0;
+  if (!ours.refusal.empty() && (asked || tiles || !beyond.empty())) {
+    reject(
+        "attention",
+        "{}{}",
+        ours.refusal,
+        asked || beyond.empty() ? "" : " (and the call has " + beyond + ")");
+  }
+  if (asked) {
+    return {ours.name, "asked for"};
+  }
+  if (!ours.refusal.empty()) {
+    return {theirs, ours.refusal + mlx_caveat(call.problem())};
+  }
+  if (tiles) {
+    return {ours.name, "a block size is given, which MLX's op does not take"};
+  }
+  if (!beyond.empty()) {
+    return {ours.name, "the call has " + beyond};
+  }
+  return weigh(call, ours, logsumexp);
 }
 
 AttentionOutput ours_of(const Call& call) {
@@ -183,7 +241,7 @@ mx::array attention(
     const AttentionOptions& options,
     mx::StreamOrDevice s) {
   const auto call = make_call(Q, K, V, options, s);
-  if (choose(call).name == ours) {
+  if (choose(call).name != theirs) {
     return ours_of(call).O;
   }
   return mx::fast::scaled_dot_product_attention(
@@ -206,7 +264,7 @@ AttentionOutput attention_with_logsumexp(
     mx::StreamOrDevice s) {
   const auto call = make_call(Q, K, V, options, s);
   const auto choice = choose(call, true);
-  if (choice.name != ours) {
+  if (choice.name == theirs) {
     reject(
         "attention",
         "expected implementation tessera with the logsumexp, which MLX's op "

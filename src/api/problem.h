@@ -16,7 +16,7 @@ namespace mx = mlx::core;
 
 // All of a call but its arrays: what the nodes of a call share.
 struct AttentionSettings {
-  cpu::Numbers numbers;
+  Numbers numbers;
   bool causal = false;
   int left = unbounded;
   int right = unbounded;

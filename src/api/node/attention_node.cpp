@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "api/metal/run.h"
 #include "api/node/cpu_call.h"
 #include "api/node/vmap.h"
 #include "tessera/error.h"
@@ -36,6 +37,12 @@ std::vector<Operand> backward_inputs(const AttentionSettings& settings) {
   return inputs;
 }
 
+// Operands whose last axis holds features.
+bool is_wide(Operand operand) {
+  return operand == Operand::Q || operand == Operand::K ||
+      operand == Operand::V || operand == Operand::O || operand == Operand::dO;
+}
+
 // Zeros that take no memory, for what has no gradient.
 mx::array no_gradient(const mx::array& x, mx::Stream stream) {
   return mx::broadcast_to(mx::array(0, x.dtype()), x.shape(), stream);
@@ -67,6 +74,11 @@ std::vector<mx::array> AttentionNode::apply(
 
 void AttentionNode::eval_cpu(
     const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) {
+  if (const auto backend = metal_backend(on())) {
+    mx::synchronize(on()); // the inputs are there
+    eval_metal(*backend, inputs, outputs);
+    return;
+  }
   CpuCall call(
       problem_of(Pass::forward, settings_, inputs[0], inputs[1], inputs[2]),
       settings_);
@@ -83,8 +95,46 @@ void AttentionNode::eval_cpu(
 }
 
 void AttentionNode::eval_gpu(
-    const std::vector<mx::array>&, std::vector<mx::array>&) {
-  fail("attention", "expected a stream of the CPU; got one of another device");
+    const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) {
+  const auto backend = metal_backend(on());
+  if (!backend) {
+    fail(
+        "attention",
+        "expected a stream of the CPU or of an Apple GPU; got one of another "
+        "device");
+  }
+  eval_metal(*backend, inputs, outputs);
+}
+
+void AttentionNode::eval_metal(
+    const MetalBackend& backend,
+    const std::vector<mx::array>& inputs,
+    std::vector<mx::array>& outputs) {
+  auto call = metal_call(
+      problem_of(Pass::forward, settings_, inputs[0], inputs[1], inputs[2]),
+      settings_,
+      backend);
+  NamedArrays read;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const auto name = metal::letter(inputs_[i]);
+    const bool features = inputs[i].ndim() == 4 && is_wide(inputs_[i]);
+    const auto array =
+        features ? without_gaps(inputs[i], *backend.launcher) : inputs[i];
+    call.arrays.push_back(described(name, array));
+    read.emplace(name, array);
+  }
+  NamedArrays written;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    written.emplace(metal::letter(outputs_[i]), outputs[i]);
+  }
+  const auto scheduled = steps(call);
+  if (const auto* refusal = std::get_if<Refusal>(&scheduled)) {
+    fail("attention", "{}", refusal->reason);
+  }
+  run(std::get<std::vector<metal::Step>>(scheduled),
+      std::move(read),
+      written,
+      *backend.launcher);
 }
 
 std::vector<mx::array> AttentionNode::jvp(
@@ -194,6 +244,10 @@ std::vector<Pass> AttentionForward::passes() const {
   return {Pass::forward};
 }
 
+metal::Scheduled AttentionForward::steps(const metal::Call& call) const {
+  return metal::forward_steps(call);
+}
+
 AttentionBackward::AttentionBackward(
     mx::Stream stream, AttentionSettings settings, std::vector<Operand> wanted)
     : AttentionNode(
@@ -216,6 +270,10 @@ const char* AttentionBackward::name() const {
 
 std::shared_ptr<AttentionNode> AttentionBackward::again() const {
   return std::make_shared<AttentionBackward>(on(), settings_, outputs_);
+}
+
+metal::Scheduled AttentionBackward::steps(const metal::Call& call) const {
+  return metal::backward_steps(call, outputs_);
 }
 
 // The gradient of a bias goes by tiles of the bias, in a pass of its own.

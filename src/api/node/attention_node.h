@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/metal/backend.h"
 #include "api/problem.h"
 
 namespace tessera {
@@ -48,11 +49,18 @@ class AttentionNode : public mx::Primitive {
     return stream_;
   }
 
+  // What a GPU is to launch, told of the arrays.
+  virtual metal::Scheduled steps(const metal::Call& call) const = 0;
+
   const AttentionSettings settings_;
   const std::vector<Operand> inputs_;
   const std::vector<Operand> outputs_;
 
  private:
+  void eval_metal(
+      const MetalBackend& backend,
+      const std::vector<mx::array>& inputs,
+      std::vector<mx::array>& outputs);
   mx::Shape shape_of(
       Operand output, const std::vector<mx::array>& inputs) const;
   mx::Dtype dtype_of(
@@ -76,6 +84,7 @@ class AttentionForward : public AttentionNode {
  protected:
   std::shared_ptr<AttentionNode> again() const override;
   std::vector<Pass> passes() const override;
+  metal::Scheduled steps(const metal::Call& call) const override;
 };
 
 // inputs_of(settings), O, L, dO, dL -> those of dQ, dK, dV, dbias, dslopes and
@@ -98,6 +107,7 @@ class AttentionBackward : public AttentionNode {
  protected:
   std::shared_ptr<AttentionNode> again() const override;
   std::vector<Pass> passes() const override;
+  metal::Scheduled steps(const metal::Call& call) const override;
 };
 
 } // namespace tessera

@@ -1,0 +1,74 @@
+#include "api/metal/backend.h"
+
+#include <mlx/device.h>
+
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace tessera {
+
+namespace {
+
+std::shared_mutex mutex;
+std::optional<MetalBackend> on_cpu;
+
+} // namespace
+
+metal::Family this_family() {
+  const auto& info = mx::device_info(mx::Device::gpu);
+  const auto at = info.find("architecture");
+  const auto* name =
+      at == info.end() ? nullptr : std::get_if<std::string>(&at->second);
+  // "applegpu_g13s": generation 13 is M1's.
+  const std::string_view prefix = "applegpu_g";
+  if (name == nullptr || name->size() < prefix.size() + 2 ||
+      !name->starts_with(prefix)) {
+    return metal::Family::m1;
+  }
+  const int generation =
+      (*name)[prefix.size()] * 10 + (*name)[prefix.size() + 1] - '0' * 11;
+  return generation <= 13 ? metal::Family::m1
+      : generation == 14  ? metal::Family::m2
+      : generation == 15  ? metal::Family::m3
+                          : metal::Family::m4;
+}
+
+std::optional<MetalBackend> metal_backend(mx::Stream stream) {
+  if (stream.device == mx::Device::cpu) {
+    std::shared_lock lock(mutex);
+    return on_cpu;
+  }
+  if (!mx::metal::is_available()) {
+    return std::nullopt;
+  }
+  static const metal::Family family = this_family();
+  return MetalBackend{family, std::make_shared<MlxLauncher>(stream)};
+}
+
+MetalOnCpu::MetalOnCpu(MetalBackend backend) {
+  std::unique_lock lock(mutex);
+  before_ = std::exchange(on_cpu, std::move(backend));
+}
+
+MetalOnCpu::~MetalOnCpu() {
+  std::unique_lock lock(mutex);
+  on_cpu = std::move(before_);
+}
+
+metal::Call metal_call(
+    const Problem& problem,
+    const AttentionSettings& settings,
+    const MetalBackend& backend) {
+  metal::Call call;
+  call.problem = problem;
+  call.numbers = settings.numbers;
+  call.family = backend.family;
+  call.block_size = settings.block_size;
+  call.seconds = backend.seconds;
+  return call;
+}
+
+} // namespace tessera
