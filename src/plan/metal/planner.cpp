@@ -110,9 +110,9 @@ Planned plan_loop(const Plan& base, Family family) {
     Plan plan = base;
     plan.sums = home;
     plan.rows = home == Home::registers ? preferred_rows(base, family) : 8;
-    plan.simdgroups = base.packed   ? 4
-        : home == Home::threadgroup ? 1
-                                    : rows_of_threadgroup / plan.rows;
+    plan.simdgroups = home == Home::threadgroup ? 1
+        : base.packed                           ? 4
+                      : rows_of_threadgroup / plan.rows;
     for (Plan next : staged(plan)) {
       for (const auto& [own, value] :
            {std::pair(true, true),
@@ -129,6 +129,19 @@ Planned plan_loop(const Plan& base, Family family) {
     }
   }
   return *first;
+}
+
+// The plan with as many rows a threadgroup as columns a tile, which nothing
+// stages.
+Planned with_block_size(Plan plan, Family family, int size) {
+  plan.rows = 8;
+  plan.simdgroups = std::max(1, size / 8);
+  plan.columns = size;
+  set_staging(plan, Staging::direct);
+  if (const auto refusal = why_not(plan, family)) {
+    return *refusal;
+  }
+  return plan;
 }
 
 } // namespace
@@ -153,28 +166,11 @@ Planned make_plan(
     case Pass::dsinks:
       return plan;
   }
-  auto planned = plan_loop(plan, family);
-  auto* chosen = std::get_if<Plan>(&planned);
-  if (block_size != 0 && chosen != nullptr) {
-    chosen->rows = 8;
-    chosen->simdgroups = block_size / 8;
-    chosen->columns = block_size;
-    chosen->staging = Staging::direct;
-    set_staging(*chosen, Staging::direct);
-    auto refusal = block_size % 8 == 0 && block_size > 0
-        ? why_not(*chosen, family)
-        : why_not(
-              [&] {
-                Plan asked = *chosen;
-                asked.columns = block_size;
-                return asked;
-              }(),
-              family);
-    if (refusal) {
-      return *refusal;
-    }
+  const auto planned = plan_loop(plan, family);
+  if (block_size == 0 || std::holds_alternative<Refusal>(planned)) {
+    return planned;
   }
-  return planned;
+  return with_block_size(std::get<Plan>(planned), family, block_size);
 }
 
 } // namespace tessera::metal

@@ -23,13 +23,12 @@ class BoundLaunch {
       const metal::Launch& launch,
       const std::vector<mx::array>& inputs,
       std::vector<mx::array>& outputs) {
-    const auto node =
-        custom_kernel(launch, mx::Device::gpu);
+    const auto node = custom_kernel(launch, mx::Device::gpu);
     const auto state =
         static_cast<const mx::fast::CustomKernel&>(*node).state();
     dispatch_.function = std::get<0>(state);
-    dispatch_.source = "#include \"mlx/backend/metal/kernels/utils.h\"\n" +
-        std::get<1>(state);
+    dispatch_.source =
+        "#include \"mlx/backend/metal/kernels/utils.h\"\n" + std::get<1>(state);
     dispatch_.grid = unsigned_of(std::get<2>(state));
     dispatch_.threadgroup = unsigned_of(std::get<3>(state));
     for (std::size_t axis = 0; axis < 3; ++axis) {
@@ -45,8 +44,7 @@ class BoundLaunch {
     }
     for (auto& output : outputs) {
       output.set_data(mx::allocator::malloc(output.nbytes()));
-      dispatch_.buffers.push_back(
-          {output.data<char>(), output.nbytes(), true});
+      dispatch_.buffers.push_back({output.data<char>(), output.nbytes(), true});
     }
   }
 
@@ -63,14 +61,11 @@ class BoundLaunch {
         static_cast<std::uint32_t>(std::get<2>(x))};
   }
 
-  void add_input(
-      const mx::array& x, const std::tuple<bool, bool, bool>& info) {
+  void add_input(const mx::array& x, const std::tuple<bool, bool, bool>& info) {
     const auto& [has_shape, has_strides, has_ndim] = info;
     auto array = x;
     dispatch_.buffers.push_back(
-        {array.data<char>(),
-         array.data_size() * array.itemsize(),
-         false});
+        {array.data<char>(), array.data_size() * array.itemsize(), false});
     auto& shape = shapes_.emplace_back(x.shape());
     auto& strides = strides_.emplace_back(x.strides());
     if (has_shape) {
@@ -93,8 +88,7 @@ class BoundLaunch {
 
 class ExecutorLauncher : public Launcher {
  public:
-  explicit ExecutorLauncher(metal::Options options = {})
-      : options_(options) {}
+  explicit ExecutorLauncher(metal::Options options = {}) : options_(options) {}
 
   // Of every launch so far, with its plan.
   std::vector<std::pair<metal::Plan, metal::Counts>> executed;
@@ -107,10 +101,8 @@ class ExecutorLauncher : public Launcher {
     executed.emplace_back(
         launch.plan, metal::execute(bound.dispatch(), options_));
   }
-  void join(
-      const std::vector<mx::array>& parts,
-      int axis,
-      mx::array& output) override {
+  void join(const std::vector<mx::array>& parts, int axis, mx::array& output)
+      override {
     output.set_data(mx::allocator::malloc(output.nbytes()));
     std::int64_t inner = static_cast<std::int64_t>(output.itemsize());
     for (int a = axis + 1; a < static_cast<int>(output.ndim()); ++a) {

@@ -147,8 +147,7 @@ inline Outputs through_the_op(const Case& c, const Inputs& in) {
             *array = x[next++];
           }
         }
-        const auto out =
-            attention_with_logsumexp(x[0], x[1], x[2], options);
+        const auto out = attention_with_logsumexp(x[0], x[1], x[2], options);
         return std::vector<mx::array>{out.O, out.L};
       },
       arguments,

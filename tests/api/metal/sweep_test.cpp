@@ -1,35 +1,54 @@
 #include <gtest/gtest.h>
 
-#include "api/metal/harness.h"
+#include "api/metal/sweep.h"
 
-// The kernels' text, executed, against the reference: a part of what the
-// nightly sweep covers.
+// A part of the sweep that every run takes; metal/nightly_test.cpp is the
+// whole.
 namespace tessera::test {
 namespace {
 
-// Elements of the score matrix times features that the executor takes in about
-// a second.
-constexpr double affordable = 2e7;
+TEST(Metal, EveryFeature) {
+  unsigned seed = 0;
+  for (const auto& row : feature_rows) {
+    for (const Dtype dtype : dtypes) {
+      ++seed;
+      check_on_metal(
+          affordable_case(
+              seed,
+              [&](Case& c) {
+                c = without_features(c);
+                c.problem.dtype = dtype;
+                Generator g(seed);
+                row.add(c, g);
+              }),
+          family_for(seed));
+    }
+  }
+}
 
-void check_on_metal(
-    const Case& c,
-    metal::Family family = metal::Family::m1,
-    double seconds = metal::launch_seconds) {
-  SCOPED_TRACE(describe(c, {}));
-  const auto inputs = random_inputs(c);
-  const auto expected = expect(c.problem, c.scalars(), inputs);
-  EXPECT_EQ(difference(expected, on_metal(c, inputs, family, seconds)), "");
+TEST(Metal, EveryHeadDimension) {
+  unsigned seed = 100;
+  for (const int D : head_dims) {
+    ++seed;
+    check_on_metal(
+        affordable_case(
+            seed,
+            [&](Case& c) {
+              c = without_features(c);
+              c.problem.D = D;
+              c.problem.causal = seed % 2 == 0;
+            }),
+        family_for(seed));
+  }
 }
 
 TEST(Metal, Fuzz) {
-  unsigned checked = 0;
-  for (unsigned seed = 1; checked < 40; ++seed) {
-    const Case c = fuzz_case(seed);
-    if (cost(c.problem) > affordable) {
-      continue;
+  for (unsigned seed = 1; seed <= 24; ++seed) {
+    Case c = fuzz_case(seed);
+    for (unsigned next = seed; cost(c.problem) > 1e7;) {
+      c = fuzz_case(next += 1000);
     }
-    check_on_metal(c, metal::families[seed % 4]);
-    ++checked;
+    check_on_metal(c, family_for(seed));
   }
 }
 
