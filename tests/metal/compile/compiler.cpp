@@ -33,7 +33,7 @@ void write_file(const fs::path& path, const std::string& text) {
 // Everything that decides about the machine code, but for the text.
 const std::string& shim_key() {
   static const std::string key = [] {
-    std::string all = "3 " TESSERA_METAL_CLANG " " TESSERA_METAL_HEADERS;
+    std::string all = "4 " TESSERA_METAL_CLANG " " TESSERA_METAL_HEADERS;
     for (const auto& file : fs::recursive_directory_iterator(TESSERA_METAL_SHIM))
       if (file.is_regular_file())
         all += fmt::format(
@@ -62,7 +62,8 @@ std::vector<std::string> language() {
   return {TESSERA_METAL_CLANG, "-x", "clcpp", "-cl-std=clc++2021",
           "-cl-no-stdinc", "--target=x86_64-linux-gnu", "-march=x86-64-v3",
           "-Xclang", "-ffloat16-excess-precision=none", "-Xclang", "-fbfloat16-excess-precision=none",
-          "-I" TESSERA_METAL_SHIM, "-I" TESSERA_METAL_HEADERS, "-w"};
+          "-I" TESSERA_METAL_SHIM, "-I" TESSERA_METAL_HEADERS,
+          "-Wno-everything", "-Wimplicit-float-conversion"};
 }
 
 std::string run(std::vector<std::string> command,
@@ -73,6 +74,17 @@ std::string run(std::vector<std::string> command,
     throw ExecutionError("[metal] expected a text that compiles; got\n" +
         finished.output);
   return std::move(finished.output);
+}
+
+// What becomes a bfloat does so by a cast; for clang it need not.
+void check_conversions(const std::string& diagnostics) {
+  std::istringstream lines(diagnostics);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t to = line.find("' to '");
+    if (line.find("implicit conversion loses") != line.npos &&
+        to != line.npos && line.find("bf", to) != line.npos)
+      throw ExecutionError("[metal] expected a cast to bfloat; got\n" + line);
+  }
 }
 
 std::string preprocess(const Dispatch& dispatch, const fs::path& stem) {
@@ -90,6 +102,7 @@ std::string preprocess(const Dispatch& dispatch, const fs::path& stem) {
 // The text that clang compiles.
 std::string lowered(const Dispatch& dispatch, const fs::path& stem) {
   const std::string text = preprocess(dispatch, stem);
+  check_rules(text);
   return lower(text) + entry(find_kernel(text, dispatch.function));
 }
 
@@ -97,12 +110,14 @@ std::string lowered(const Dispatch& dispatch, const fs::path& stem) {
 void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
   const std::string s = stem.string();
   write_file(s + ".cl", lowered(dispatch, stem));
-  run(language(),
+  const std::string diagnostics = run(
+      language(),
       {"-O1", "-Xclang", "-disable-llvm-passes", "-fsanitize=thread", "-fPIC",
        "-gline-tables-only", "-S", "-emit-llvm",
        fill == Fill::zero ? "-ftrivial-auto-var-init=zero"
                           : "-ftrivial-auto-var-init=pattern",
        s + ".cl", "-o", s + ".ll"});
+  check_conversions(diagnostics);
   write_file(s + ".ll", count_floats(read_file(s + ".ll")));
   // Checks come before optimisation, so that every access of the text is one.
   run({TESSERA_METAL_CLANG},
@@ -191,7 +206,8 @@ void check_address_spaces(
   try {
     const fs::path stem = work / "kernel";
     write_file(stem.string() + ".cl", lowered(dispatch, stem));
-    run(language(), {"-fsyntax-only", stem.string() + ".cl"});
+    check_conversions(
+        run(language(), {"-fsyntax-only", stem.string() + ".cl"}));
   } catch (...) {
     fs::remove_all(work);
     throw;

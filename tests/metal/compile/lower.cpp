@@ -1,20 +1,13 @@
 #include <fmt/format.h>
 
-#include <cctype>
+#include <algorithm>
 #include <string_view>
 
+#include "compile/lexer.h"
 #include "compile/text.h"
 
 namespace tessera::metal {
 namespace {
-
-bool word(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
-}
-
-bool space(char c) {
-  return std::isspace(static_cast<unsigned char>(c)) != 0;
-}
 
 // Replaces by spaces, so that lines and columns stay.
 void blank(std::string& text, std::size_t begin, std::size_t end) {
@@ -37,9 +30,7 @@ void blank_instance_names(std::string& text) {
        at = text.find("[[host_name(", at + 1)) {
     std::size_t end = at;
     while (text.compare(end, 2, "[[") == 0) {
-      end = text.find("]]", end) + 2;
-      while (end < text.size() && space(text[end]))
-        ++end;
+      end = skip_space(text, text.find("]]", end) + 2);
     }
     blank(text, at, end);
   }
@@ -51,11 +42,8 @@ void blank_constructor_spaces(std::string& text) {
   const std::string_view name = "__private";
   for (std::size_t at = text.find(name); at != std::string::npos;
        at = text.find(name, at + 1)) {
-    std::size_t before = at, after = at + name.size();
-    while (before > 0 && space(text[before - 1]))
-      --before;
-    while (after < text.size() && space(text[after]))
-      ++after;
+    const std::size_t before = back_space(text, at);
+    const std::size_t after = skip_space(text, at + name.size());
     if (before > 0 && text[before - 1] == ')' && text[after] == ':')
       blank(text, at, at + name.size());
   }
@@ -77,19 +65,14 @@ std::vector<Declared> declared(std::string_view text, std::string_view& type) {
          text.rfind('<', end) != std::string_view::npos &&
          text.find('>', end) != std::string_view::npos)
     end = std::min(text.find_first_of("[,", end + 1), text.size());
-  std::size_t name_end = end;
-  while (name_end > 0 && space(text[name_end - 1]))
-    --name_end;
-  std::size_t name = name_end;
+  std::size_t name = back_space(text, end);
   while (name > 0 && word(text[name - 1]))
     --name;
   type = text.substr(0, name);
 
   std::vector<Declared> all;
   for (std::size_t at = name; at < text.size();) {
-    std::size_t stop = at;
-    while (stop < text.size() && word(text[stop]))
-      ++stop;
+    const std::size_t stop = skip_word(text, at);
     std::size_t next = stop;
     int depth = 0;
     while (next < text.size() && (depth > 0 || text[next] != ',')) {
@@ -97,17 +80,14 @@ std::vector<Declared> declared(std::string_view text, std::string_view& type) {
       ++next;
     }
     all.push_back({text.substr(at, stop - at), text.substr(stop, next - stop)});
-    at = std::min(next + 1, text.size());
-    while (at < text.size() && space(text[at]))
-      ++at;
+    at = skip_space(text, std::min(next + 1, text.size()));
   }
   return all;
 }
 
 // Whether what stands before begins a statement.
 bool begins_statement(std::string_view text, std::size_t at) {
-  while (at > 0 && space(text[at - 1]))
-    --at;
+  at = back_space(text, at);
   if (at == 0)
     return true;
   if (text[at - 1] == '{' || text[at - 1] == '}' || text[at - 1] == ';')
@@ -157,18 +137,10 @@ std::string lower_threadgroup(const std::string& text) {
 // The length of a vector type's name at a place: "float2", "vec<T, 2>"; 0 where
 // there is none.
 std::size_t vector_name(std::string_view text, std::size_t at) {
-  std::size_t end = at;
-  while (end < text.size() && word(text[end]))
-    ++end;
+  const std::size_t end = skip_word(text, at);
   const std::string_view name = text.substr(at, end - at);
   if (name == "vec" && end < text.size() && text[end] == '<') {
-    int depth = 0;
-    for (; end < text.size() && text[end] != ';'; ++end) {
-      depth += text[end] == '<' ? 1 : text[end] == '>' ? -1 : 0;
-      if (depth == 0)
-        return end + 1 - at;
-    }
-    return 0;
+    return skip_bracket(text, end) - at;
   }
   if (name.size() < 4 || name.back() < '2' || name.back() > '4')
     return 0;
@@ -182,9 +154,7 @@ std::size_t vector_name(std::string_view text, std::size_t at) {
 }
 
 bool after_operator(std::string_view text, std::size_t at) {
-  while (at > 0 && space(text[at - 1]))
-    --at;
-  return text.substr(0, at).ends_with("operator");
+  return text.substr(0, back_space(text, at)).ends_with("operator");
 }
 
 // float2(a, b) is tessera_vector<float2>(a, b).
@@ -196,13 +166,9 @@ std::string lower_vectors(const std::string& text) {
       out += text[at++];
       continue;
     }
-    std::size_t end = at;
-    while (end < text.size() && word(text[end]))
-      ++end;
+    std::size_t end = skip_word(text, at);
     const std::size_t name = vector_name(text, at);
-    std::size_t next = at + name;
-    while (next < text.size() && space(text[next]))
-      ++next;
+    const std::size_t next = skip_space(text, at + name);
     if (name != 0 && text[next] == '(' && !after_operator(text, at)) {
       out += fmt::format("tessera_vector<{}>", text.substr(at, name));
       end = at + name;

@@ -3,21 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
+#include "compile/lexer.h"
 #include "executor.h"
 
 namespace tessera::metal {
 namespace {
-
-bool word(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
-}
-
-bool space(char c) {
-  return std::isspace(static_cast<unsigned char>(c)) != 0;
-}
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && space(text.front()))
@@ -25,39 +17,6 @@ std::string_view trimmed(std::string_view text) {
   while (!text.empty() && space(text.back()))
     text.remove_suffix(1);
   return text;
-}
-
-// The next place of a whole word.
-std::size_t find_word(
-    std::string_view text, std::string_view name, std::size_t from) {
-  for (std::size_t at = text.find(name, from); at != std::string_view::npos;
-       at = text.find(name, at + 1)) {
-    const std::size_t end = at + name.size();
-    if ((at == 0 || !word(text[at - 1])) &&
-        (end == text.size() || !word(text[end])))
-      return at;
-  }
-  return std::string_view::npos;
-}
-
-std::size_t skip_space(std::string_view text, std::size_t at) {
-  while (at < text.size() && space(text[at]))
-    ++at;
-  return at;
-}
-
-// The place behind the bracket that closes the one at `at`.
-std::size_t skip_bracket(std::string_view text, std::size_t at) {
-  const char open = text[at];
-  const char close = open == '(' ? ')' : open == '[' ? ']' : '>';
-  int depth = 0;
-  for (; at < text.size(); ++at) {
-    if (text[at] == open)
-      ++depth;
-    else if (text[at] == close && --depth == 0)
-      return at + 1;
-  }
-  return text.size();
 }
 
 std::vector<std::string_view> split(std::string_view text) {

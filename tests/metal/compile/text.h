@@ -25,6 +25,11 @@ extern const std::vector<std::string> builtin_names;
 // Finds a kernel by its name, host_name or template with arguments.
 Kernel find_kernel(const std::string& text, const std::string& function);
 
+// Throws where a text, past its includes, has what Metal has not: a pointer or
+// reference without address space, exceptions, double...; an approximation that
+// reads words, so as to say here what only Apple's compiler would.
+void check_rules(const std::string& text);
+
 // Metal in the words of C++ for OpenCL, line by line: threadgroup variables
 // become references into the executor's memory, and what that language has no
 // word for goes (loop pragmas, names of explicit instantiations).

@@ -85,9 +85,12 @@ void Machine::prepare_threads(unsigned seed) {
     t.index = static_cast<std::uint16_t>(i);
     t.state = State::ready;
     t.stack_low = stacks().low(i);
+    // Not all at one place of their pages, which one set of the cache would
+    // hold: 7 % less time.
+    const std::size_t apart = i % 16 * 832;
     t.context = context::make_fcontext(
-        reinterpret_cast<void*>(t.stack_low + Stacks::bytes), Stacks::bytes,
-        &Machine::start);
+        reinterpret_cast<void*>(t.stack_low + Stacks::bytes - apart),
+        Stacks::bytes - apart, &Machine::start);
   }
   for (unsigned s = 0; s < simdgroups_.size(); ++s) {
     Simdgroup& g = simdgroups_[s];
@@ -147,7 +150,8 @@ Thread* Machine::ready_lane(Simdgroup& group) {
     Thread& t = threads_[group.first + group.next];
     if (t.state == State::ready)
       return &t;
-    group.next = (group.next + group.stride) % group.lanes;
+    group.next += group.stride;
+    group.next -= group.next >= group.lanes ? group.lanes : 0;
   }
   return nullptr;
 }
@@ -196,22 +200,18 @@ void Machine::end_thread() {
 }
 
 void Machine::check_alike(const Simdgroup& group, const Operation& operation) {
-  for (unsigned i = 0; i < group.lanes; ++i) {
-    const Thread& t = threads_[group.first + i];
-    if (t.state != State::waiting)
-      continue;
-    if (t.operation.site == operation.site &&
-        t.operation.meeting == operation.meeting &&
-        t.operation.detail == operation.detail)
-      return;
+  const Thread& other = threads_[group.sample];
+  if (other.operation.site != operation.site ||
+      other.operation.meeting != operation.meeting ||
+      other.operation.detail != operation.detail)
     fail(
         fmt::format(
             "divergence: reaches a {} while thread {} of its simdgroup waits "
             "at a {}{}, and here",
-            name_of(operation.meeting), t.index,
-            name_of(t.operation.meeting), source_line(t.operation.site)),
+            name_of(operation.meeting), other.index,
+            name_of(other.operation.meeting),
+            source_line(other.operation.site)),
         operation.site);
-  }
 }
 
 std::uint64_t Machine::meet(const Operation& operation) {
@@ -219,6 +219,7 @@ std::uint64_t Machine::meet(const Operation& operation) {
   Simdgroup& group = group_of(self);
   if (group.waiting != 0)
     check_alike(group, operation);
+  group.sample = self.index;
   self.operation = operation;
   self.state = State::waiting;
   ++group.waiting;
@@ -288,10 +289,8 @@ Moment Machine::moment(bool device_memory) const {
       device_memory ? g.device_epoch : g.threadgroup_epoch};
 }
 
-void Machine::access(
+void Machine::access_shared(
     std::uintptr_t address, std::size_t bytes, bool write, const void* site) {
-  if (address - current_->stack_low < Stacks::bytes)
-    return;
   const char* verb = write ? "a write" : "a read";
   if (threadgroup_.contains(address)) {
     ++(write ? counts.threadgroup_stores : counts.threadgroup_loads);

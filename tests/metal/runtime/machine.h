@@ -49,6 +49,7 @@ struct Simdgroup {
   unsigned waiting = 0, ended = 0;
   unsigned next = 0;  // the lane that goes on
   unsigned stride = 1;
+  unsigned sample = 0;  // a thread that waits, if any does
   bool at_barrier = false;
   std::uint32_t device_epoch = 0, threadgroup_epoch = 0;
 };
@@ -64,7 +65,10 @@ class Machine {
 
   // For the kernel's calls.
   void access(
-      std::uintptr_t address, std::size_t bytes, bool write, const void* site);
+      std::uintptr_t address, std::size_t bytes, bool write, const void* site) {
+    if (address - current_->stack_low >= Stacks::bytes)
+      access_shared(address, bytes, write, site);
+  }
   std::uint64_t meet(const Operation& operation);
   std::uintptr_t declare(
       unsigned declaration, std::size_t bytes, std::size_t alignment);
@@ -87,6 +91,8 @@ class Machine {
   void switch_to(Thread& thread);
   void end_thread();
   void leave();  // to a thread that can go on
+  void access_shared(
+      std::uintptr_t address, std::size_t bytes, bool write, const void* site);
   Thread* ready_lane(Simdgroup& group);
   Simdgroup* ready_simdgroup();
   void check_alike(const Simdgroup& group, const Operation& operation);

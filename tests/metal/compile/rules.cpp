@@ -1,0 +1,126 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string_view>
+
+#include "compile/lexer.h"
+#include "compile/text.h"
+#include "executor.h"
+
+namespace tessera::metal {
+namespace {
+
+constexpr std::array no_metal = {
+    "double", "goto", "virtual", "try", "catch", "throw", "new", "delete",
+    "dynamic_cast", "typeid", "thread_local", "std"};
+
+constexpr std::array spaces = {"__global", "__constant", "__private",
+                               "threadgroup", "device", "constant", "thread"};
+
+// Strings and attributes replaced by spaces, and everything that the
+// preprocessor marks as an include's.
+std::string own_text(const std::string& text) {
+  std::string out = text;
+  bool own = false;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line(text.data() + begin, end - begin);
+    const bool marker = line.starts_with('#');
+    if (marker && line.find('"') != line.npos)
+      own = line.find("kernel.metal\"") != line.npos;
+    if (marker || !own)
+      std::fill(out.begin() + static_cast<std::ptrdiff_t>(begin),
+          out.begin() + static_cast<std::ptrdiff_t>(end), ' ');
+    begin = end + 1;
+  }
+  for (std::size_t at = out.find("[["); at != out.npos; at = out.find("[[", at))
+    for (const std::size_t end = skip_bracket(out, at); at < end; ++at)
+      out[at] = out[at] == '\n' ? '\n' : ' ';
+  return out;
+}
+
+// Names of types: the language's, and those that the text brings.
+std::set<std::string_view> type_names(std::string_view text) {
+  std::set<std::string_view> names = {
+      "bool", "char", "uchar", "short", "ushort", "int", "uint", "long",
+      "ulong", "half", "bfloat", "float", "void", "auto", "vec", "size_t",
+      "bfloat16_t", "float16_t", "int32_t", "uint32_t", "int64_t", "uint64_t",
+      "uint8_t", "int8_t", "uint16_t", "int16_t", "simdgroup_matrix"};
+  for (const std::string_view word_before :
+       {"typename", "struct", "class", "using"})
+    for (std::size_t at = find_word(text, word_before, 0); at != text.npos;
+         at = find_word(text, word_before, at + 1)) {
+      const std::size_t name = skip_space(text, at + word_before.size());
+      names.insert(text.substr(name, skip_word(text, name) - name));
+    }
+  names.erase("");
+  return names;
+}
+
+bool is_vector(std::string_view name, const std::set<std::string_view>& names) {
+  return name.size() > 3 && name.back() >= '2' && name.back() <= '4' &&
+      names.contains(name.substr(0, name.size() - 1));
+}
+
+// Whether the declaration around [from, to) names an address space.
+bool has_space(std::string_view text, std::size_t from, std::size_t to) {
+  std::size_t begin = from;
+  while (begin > 0 &&
+         std::string_view("(,;{}<").find(text[begin - 1]) ==
+             std::string_view::npos)
+    --begin;
+  const std::string_view declaration = text.substr(begin, to - begin);
+  return std::any_of(spaces.begin(), spaces.end(), [&](std::string_view name) {
+    return find_word(declaration, name, 0) != declaration.npos;
+  });
+}
+
+std::string_view line_at(std::string_view text, std::size_t at) {
+  const std::size_t before = text.rfind('\n', at);
+  const std::size_t begin = before == text.npos ? 0 : before + 1;
+  return text.substr(begin, std::min(text.find('\n', at), text.size()) - begin);
+}
+
+[[noreturn]] void refuse(
+    const std::string& what, std::string_view text, std::size_t at) {
+  throw ExecutionError(
+      fmt::format("[metal] expected {}; got `{}`", what, line_at(text, at)));
+}
+
+void check_pointers(std::string_view text) {
+  const std::set<std::string_view> names = type_names(text);
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (!word(text[at]) || (at > 0 && word(text[at - 1])))
+      continue;
+    const std::size_t end = skip_word(text, at);
+    const std::string_view name = text.substr(at, end - at);
+    if (!names.contains(name) && !is_vector(name, names))
+      continue;
+    std::size_t next = skip_space(text, end);
+    if (next < text.size() && text[next] == '<')
+      next = skip_space(text, skip_bracket(text, next));
+    if (text.substr(next, 5) == "const")
+      next = skip_space(text, next + 5);
+    const bool pointer =
+        next < text.size() && (text[next] == '*' || text[next] == '&');
+    if (pointer && text.substr(next, 2) != "&&" && !has_space(text, at, next))
+      refuse("an address space at every pointer and reference", text, at);
+  }
+}
+
+}  // namespace
+
+void check_rules(const std::string& text) {
+  const std::string own = own_text(text);
+  for (const char* name : no_metal)
+    if (const std::size_t at = find_word(own, name, 0); at != own.npos)
+      refuse(fmt::format("no `{}`, which Metal has not", name), own, at);
+  for (const std::string_view lambda : {"[&]", "[=]"})
+    if (const std::size_t at = own.find(lambda); at != own.npos)
+      refuse("no lambda, which Metal has not before version 4", own, at);
+  check_pointers(own);
+}
+
+}  // namespace tessera::metal
