@@ -223,14 +223,12 @@ std::string source_line(const void* address) {
   const auto offset = static_cast<const char*>(address) -
       static_cast<const char*>(info.dli_fbase) - 1;
   const Finished found = run_program(
-      {"addr2line", "-e", info.dli_fname, "-i", "-f", "-C", "-s",
-       fmt::format("{:#x}", offset)});
+      {"addr2line", "-e", info.dli_fname, "-i", fmt::format("{:#x}", offset)});
   std::istringstream lines(found.output);
   std::string out;
-  for (std::string function, line;
-       std::getline(lines, function) && std::getline(lines, line);)
-    if (!line.starts_with("entry") && line.find("tessera") == line.npos)
-      out += fmt::format("\n    {} at {}", function, line);
+  for (std::string line; std::getline(lines, line);)
+    if (!line.starts_with("entry") && !line.starts_with(TESSERA_METAL_SHIM))
+      out += fmt::format("\n    at {}", line.substr(line.rfind('/') + 1));
   return out;
 }
 

@@ -23,7 +23,7 @@ struct Module {
 // Compiles, or takes from the caches in memory and in the build folder.
 const Module& load(const Dispatch& dispatch, Fill fill);
 
-// The function and line of an address in a module, with what it is inlined in.
+// The line of an address in a module, then those that it is inlined into.
 std::string source_line(const void* address);
 
 }  // namespace tessera::metal

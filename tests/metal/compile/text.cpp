@@ -175,8 +175,8 @@ std::string entry(const Kernel& kernel) {
         "::value";
   }
   return fmt::format(
-      "\n# 1 \"entry\"\n{}"
-      "#pragma OPENCL EXTENSION __cl_clang_function_pointers : enable\n"
+      "\n# 1 \"entry\"\n"
+      "#pragma OPENCL EXTENSION __cl_clang_function_pointers : enable\n{}"
       "template <typename F> struct tessera_call;\n"
       "template <typename... P> struct tessera_call<void(P...)> {{\n"
       "  template <unsigned... n> static void run() {{\n"

@@ -90,35 +90,56 @@ std::string DeviceMemory::write(
   return "";
 }
 
+std::string DeviceMemory::locate(
+    std::uintptr_t address, std::size_t bytes, std::size_t& number,
+    std::size_t& offset) const {
+  number = (address - region_) / slot_bytes;
+  const Slot& slot = slots_[number];
+  offset = address - reinterpret_cast<std::uintptr_t>(slot.data);
+  if (offset < slot.bytes && bytes <= slot.bytes - offset)
+    return "";
+  const auto first = static_cast<std::int64_t>(offset);
+  return fmt::format(
+      "is out of bounds: bytes {} to {} of the {} of buffer {}",
+      first,
+      first + static_cast<std::int64_t>(bytes) - 1,
+      slot.bytes,
+      number);
+}
+
 std::string DeviceMemory::access(
     std::uintptr_t address, std::size_t bytes, bool write_it,
     std::uint32_t group, const Moment& now) {
-  const std::size_t number = (address - region_) / slot_bytes;
+  std::size_t number = 0, offset = 0;
+  std::string wrong = locate(address, bytes, number, offset);
+  if (!wrong.empty())
+    return wrong;
   Slot& slot = slots_[number];
-  const auto offset = static_cast<std::int64_t>(
-      address - reinterpret_cast<std::uintptr_t>(slot.data));
-  if (offset < 0 || static_cast<std::size_t>(offset) + bytes > slot.bytes)
-    return fmt::format(
-        "is out of bounds: bytes {} to {} of the {} of buffer {}",
-        offset,
-        offset + static_cast<std::int64_t>(bytes) - 1,
-        slot.bytes,
-        number);
   if (!slot.writable)
     return write_it
         ? fmt::format("is to buffer {}, which is an input", number)
-        : std::string();
-  for (std::size_t i = 0; i < bytes; ++i) {
-    DeviceCell& cell = slot.cells[static_cast<std::size_t>(offset) + i];
-    const std::string wrong = write_it
-        ? write(cell, group, now)
-        : read(slot, cell, group, now);
+        : "";
+  for (std::size_t i = offset; i < offset + bytes; ++i) {
+    wrong = write_it ? write(slot.cells[i], group, now)
+                     : read(slot, slot.cells[i], group, now);
     if (!wrong.empty())
-      return fmt::format(
-          "{}: byte {} of buffer {}",
-          wrong,
-          static_cast<std::size_t>(offset) + i,
-          number);
+      return fmt::format("{}: byte {} of buffer {}", wrong, i, number);
+  }
+  return "";
+}
+
+std::string DeviceMemory::access_atomic(
+    std::uintptr_t address, std::size_t bytes, std::uint32_t group) {
+  std::size_t number = 0, offset = 0;
+  std::string wrong = locate(address, bytes, number, offset);
+  if (!wrong.empty())
+    return wrong;
+  Slot& slot = slots_[number];
+  if (!slot.writable || !slot.filled)
+    return fmt::format("needs buffer {} to be a filled output", number);
+  for (std::size_t i = offset; i < offset + bytes; ++i) {
+    std::uint32_t& last = slot.cells[i].write_group;
+    last = last == 0 || last == group ? group : many_groups;
   }
   return "";
 }

@@ -30,6 +30,10 @@ class DeviceMemory {
       std::uintptr_t address, std::size_t bytes, bool write,
       std::uint32_t group, const Moment& now);
 
+  // The same of an atomic access, which races with no other.
+  std::string access_atomic(
+      std::uintptr_t address, std::size_t bytes, std::uint32_t group);
+
   std::uint64_t unwritten_bytes() const;
   // What a buffer holds now.
   const std::byte* data(std::size_t slot) const;
@@ -46,6 +50,9 @@ class DeviceMemory {
     std::vector<DeviceCell> cells;  // of a writable buffer
   };
 
+  std::string locate(
+      std::uintptr_t address, std::size_t bytes, std::size_t& number,
+      std::size_t& offset) const;
   std::string read(
       const Slot& slot, DeviceCell& cell, std::uint32_t group,
       const Moment& now) const;

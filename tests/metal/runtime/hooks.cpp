@@ -146,6 +146,13 @@ void tessera_matrix_access(int kind) {
       {Meeting::matrix_access, SITE, static_cast<std::uint64_t>(kind)});
 }
 
+std::uint32_t tessera_atomic_add(std::uint32_t* at, std::uint32_t value) {
+  machine->access_atomic(number(at), sizeof value, SITE);
+  const std::uint32_t before = *at;
+  *at += value;
+  return before;
+}
+
 std::uint64_t tessera_buffer(std::uint32_t slot) {
   return machine->buffer(slot);
 }

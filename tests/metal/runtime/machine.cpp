@@ -316,6 +316,15 @@ void Machine::access_shared(
   }
 }
 
+void Machine::access_atomic(
+    std::uintptr_t address, std::size_t bytes, const void* site) {
+  const std::string wrong = device.contains(address)
+      ? device.access_atomic(address, bytes, group_number_)
+      : "is of no buffer";
+  if (!wrong.empty())
+    fail("an atomic operation " + wrong, site);
+}
+
 // Tables in the constant address space lie in the module itself.
 bool Machine::is_program_constant(std::uintptr_t address) const {
   Dl_info kernel, data;

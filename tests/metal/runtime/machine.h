@@ -69,6 +69,8 @@ class Machine {
     if (address - current_->stack_low >= Stacks::bytes)
       access_shared(address, bytes, write, site);
   }
+  void access_atomic(
+      std::uintptr_t address, std::size_t bytes, const void* site);
   std::uint64_t meet(const Operation& operation);
   std::uintptr_t declare(
       unsigned declaration, std::size_t bytes, std::size_t alignment);

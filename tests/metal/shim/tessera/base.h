@@ -16,6 +16,7 @@
 #define private tessera_private
 #define generic tessera_generic
 #define pipe tessera_pipe
+#define atomic_uint tessera_atomic_uint
 
 #pragma OPENCL EXTENSION cl_khr_fp16 : enable
 
