@@ -21,35 +21,44 @@ const std::string barrier = "threadgroup_barrier(mem_flags::mem_none);";
 
 TEST_F(Divergence, ABarrierThatSomeThreadsMiss) {
   EXPECT_CAUGHT(
-      kernel("if (i < 63) " + barrier), kernel("if (i < 64) " + barrier),
+      kernel("if (i < 63) " + barrier),
+      kernel("if (i < 64) " + barrier),
       "never reach the threadgroup_barrier at which thread");
 }
 
 TEST_F(Divergence, ABarrierThatASimdgroupMisses) {
   EXPECT_CAUGHT(
-      kernel("if (i < 32) " + barrier), kernel("if (i < 64) " + barrier),
+      kernel("if (i < 32) " + barrier),
+      kernel("if (i < 64) " + barrier),
       "32 of its threadgroup's 64 threads ended");
 }
 
 TEST_F(Divergence, TwoBarriersAtOnce) {
   EXPECT_CAUGHT(
       kernel("if (i & 1) { " + barrier + " x += 1; } else { " + barrier + " }"),
-      kernel(barrier + " if (i & 1) x += 1;"), "divergence: reaches a");
+      kernel(barrier + " if (i & 1) x += 1;"),
+      "divergence: reaches a");
   EXPECT_CAUGHT(
-      kernel("if (i < 32) { " + barrier + " x += 1; } else { " + barrier + " }"),
-      kernel(barrier + " if (i < 32) x += 1;"), "divergence: reaches a");
+      kernel(
+          "if (i < 32) { " + barrier + " x += 1; } else { " + barrier + " }"),
+      kernel(barrier + " if (i < 32) x += 1;"),
+      "divergence: reaches a");
 }
 
 TEST_F(Divergence, AThreadThatReturnsBeforeABarrier) {
   EXPECT_CAUGHT(
       kernel("if (i == 3) { out[i] = 0; return; } " + barrier),
-      kernel("if (i == 3) x = 0; " + barrier), "never reach the");
+      kernel("if (i == 3) x = 0; " + barrier),
+      "never reach the");
 }
 
 TEST_F(Divergence, SimdgroupFunctions) {
   for (const char* call :
-       {"simd_sum(x)", "simd_max(x)", "simd_shuffle_xor(x, ushort(1))",
-        "float(simd_any(x > 3))", "simd_broadcast(x, ushort(0))"}) {
+       {"simd_sum(x)",
+        "simd_max(x)",
+        "simd_shuffle_xor(x, ushort(1))",
+        "float(simd_any(x > 3))",
+        "simd_broadcast(x, ushort(0))"}) {
     SCOPED_TRACE(call);
     EXPECT_CAUGHT(
         kernel(std::string("if (i & 2) x = ") + call + ";"),
@@ -68,14 +77,18 @@ TEST_F(Divergence, SimdgroupFunctionsOfTwoBranches) {
 TEST_F(Divergence, Matrices) {
   const auto body = [](const std::string& condition) {
     return "simdgroup_matrix<float, 8, 8> a(1.0f), c(0.0f);\n"
-           "if (" + condition + ") simdgroup_multiply_accumulate(c, a, a, c);\n"
-           "x = c.thread_elements().x;";
+           "if (" +
+        condition +
+        ") simdgroup_multiply_accumulate(c, a, a, c);\n"
+        "x = c.thread_elements().x;";
   };
   EXPECT_CAUGHT(
-      kernel(body("i & 2")), kernel(body("i & 32")),
+      kernel(body("i & 2")),
+      kernel(body("i & 32")),
       "simdgroup matrix multiply at which thread");
   EXPECT_CAUGHT(
-      kernel(body("true"), 40), kernel(body("i < 32"), 40),
+      kernel(body("true"), 40),
+      kernel(body("i < 32"), 40),
       "a simdgroup matrix needs 32 threads");
 }
 
@@ -90,12 +103,14 @@ TEST_F(Divergence, MoreThreadsThanTheKernelTakes) {
   const auto limited = [&](const std::string& limit) {
     Dispatch dispatch = kernel("");
     dispatch.source.replace(
-        dispatch.source.find("[[kernel]]"), 10,
+        dispatch.source.find("[[kernel]]"),
+        10,
         "[[kernel, max_total_threads_per_threadgroup(" + limit + ")]]");
     return dispatch;
   };
   EXPECT_CAUGHT(
-      limited("32"), limited("2 * 32"),
+      limited("32"),
+      limited("2 * 32"),
       "expected 1 to 32 threads a threadgroup; got 64");
 }
 
@@ -117,9 +132,10 @@ TEST_F(Divergence, TheLimitOfATemplate) {
 TEST_F(Divergence, MoreThreadsThanAGpuTakes) {
   out.resize(1025);
   EXPECT_CAUGHT(
-      kernel("", 1025), kernel("", 1024),
+      kernel("", 1025),
+      kernel("", 1024),
       "expected 1 to 1024 threads a threadgroup; got 1025");
 }
 
-}  // namespace
-}  // namespace tessera::metal
+} // namespace
+} // namespace tessera::metal

@@ -25,11 +25,13 @@ void check_size(const Dispatch& dispatch, const Module& module) {
 
 struct Ran {
   Counts counts;
-  std::vector<Bytes> outputs;  // of each buffer; empty of an input
+  std::vector<Bytes> outputs; // of each buffer; empty of an input
 };
 
 Ran run(
-    const Dispatch& dispatch, const Options& options, const Module& module,
+    const Dispatch& dispatch,
+    const Options& options,
+    const Module& module,
     unsigned seed) {
   check_size(dispatch, module);
   std::memset(module.float_counts, 0, 4 * sizeof *module.float_counts);
@@ -50,7 +52,9 @@ Ran run(
 }
 
 void check_equal(
-    const Dispatch& dispatch, const Ran& first, const Ran& other,
+    const Dispatch& dispatch,
+    const Ran& first,
+    const Ran& other,
     const std::string& why) {
   for (std::size_t i = 0; i < first.outputs.size(); ++i)
     for (std::size_t b = 0; b < first.outputs[i].size(); ++b)
@@ -63,7 +67,7 @@ void check_equal(
             why));
 }
 
-}  // namespace
+} // namespace
 
 Counts execute(const Dispatch& dispatch, const Options& options) {
   static std::mutex one_at_a_time;
@@ -72,19 +76,23 @@ Counts execute(const Dispatch& dispatch, const Options& options) {
   const Ran first = run(dispatch, options, module, 0);
   for (int s = 1; s < options.schedules; ++s)
     check_equal(
-        dispatch, first,
+        dispatch,
+        first,
         run(dispatch, options, module, static_cast<unsigned>(s)),
         "the order in which threads run");
   if (options.registers)
     check_equal(
-        dispatch, first, run(dispatch, options, load(dispatch, Fill::zero), 0),
+        dispatch,
+        first,
+        run(dispatch, options, load(dispatch, Fill::zero), 0),
         "what an uninitialised variable holds");
   for (std::size_t i = 0; i < dispatch.buffers.size(); ++i)
     if (dispatch.buffers[i].writable && dispatch.buffers[i].bytes != 0)
       std::memcpy(
-          dispatch.buffers[i].data, first.outputs[i].data(),
+          dispatch.buffers[i].data,
+          first.outputs[i].data(),
           dispatch.buffers[i].bytes);
   return first.counts;
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

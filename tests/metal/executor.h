@@ -25,7 +25,8 @@ struct Dispatch {
   // The whole translation unit, as MLX hands it to the compiler. Includes of
   // "mlx/backend/metal/kernels/..." are found in MLX's wheel.
   std::string source;
-  // A kernel's name, its host_name, or a template with arguments, "f<float, 8>".
+  // A kernel's name, its host_name, or a template with arguments, "f<float,
+  // 8>".
   std::string function;
   // In threads; the last threadgroups of an axis may be smaller.
   std::array<std::uint32_t, 3> grid, threadgroup;
@@ -39,28 +40,28 @@ struct Dispatch {
 // count once a simdgroup (threadgroup barriers: a threadgroup), all else once a
 // thread.
 struct Counts {
-  std::uint64_t matrix_operations = 0;  // 8 x 8 x 8 multiply and accumulate
-  std::uint64_t exponentials = 0;       // exp, exp2, exp10
-  std::uint64_t transcendentals = 0;    // the other elementary functions
-  std::uint64_t float_adds = 0;         // + and - of the text, any float type
+  std::uint64_t matrix_operations = 0; // 8 x 8 x 8 multiply and accumulate
+  std::uint64_t exponentials = 0;      // exp, exp2, exp10
+  std::uint64_t transcendentals = 0;   // the other elementary functions
+  std::uint64_t float_adds = 0;        // + and - of the text, any float type
   std::uint64_t float_multiplies = 0;
-  std::uint64_t float_fused = 0;        // fma, and a * b + c in one expression
+  std::uint64_t float_fused = 0; // fma, and a * b + c in one expression
   std::uint64_t float_divisions = 0;
   std::uint64_t threadgroup_barriers = 0;
   std::uint64_t simdgroup_barriers = 0;
   std::uint64_t shuffles = 0;
-  std::uint64_t reductions = 0;         // simd_sum, simd_max, votes, ...
+  std::uint64_t reductions = 0; // simd_sum, simd_max, votes, ...
   std::uint64_t device_loads = 0;
   std::uint64_t device_stores = 0;
-  std::uint64_t device_bytes_loaded = 0;  // constant address space included
+  std::uint64_t device_bytes_loaded = 0; // constant address space included
   std::uint64_t device_bytes_stored = 0;
   std::uint64_t threadgroup_loads = 0;
   std::uint64_t threadgroup_stores = 0;
   std::uint64_t threadgroup_bytes_loaded = 0;
   std::uint64_t threadgroup_bytes_stored = 0;
-  std::uint64_t threadgroup_memory = 0;  // bytes that a threadgroup declares
-  std::uint64_t private_bytes = 0;       // of a thread: arrays, tiles, spills
-  std::uint64_t unwritten_bytes = 0;     // of outputs, written by no thread
+  std::uint64_t threadgroup_memory = 0; // bytes that a threadgroup declares
+  std::uint64_t private_bytes = 0;      // of a thread: arrays, tiles, spills
+  std::uint64_t unwritten_bytes = 0;    // of outputs, written by no thread
 
   std::uint64_t multiply_adds() const {
     return float_adds + float_multiplies + float_fused;
@@ -90,4 +91,4 @@ Counts execute(const Dispatch& dispatch, const Options& options = {});
 void check_address_spaces(
     const std::string& source, const std::string& function);
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

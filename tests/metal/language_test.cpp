@@ -55,10 +55,10 @@ struct Matrices : testing::Test {
 };
 
 TEST_F(Matrices, LaneLayout) {
-  execute(kernel(
-      "simdgroup_matrix<float, 8, 8> m; simdgroup_load(m, in, 8);\n"
-      "out[2 * lane] = m.thread_elements()[0];\n"
-      "out[2 * lane + 1] = m.thread_elements()[1];"));
+  execute(
+      kernel("simdgroup_matrix<float, 8, 8> m; simdgroup_load(m, in, 8);\n"
+             "out[2 * lane] = m.thread_elements()[0];\n"
+             "out[2 * lane + 1] = m.thread_elements()[1];"));
   for (std::size_t row = 0; row < 8; ++row)
     for (std::size_t column = 0; column < 8; ++column) {
       const auto lane = static_cast<std::size_t>(lane_of[row][column]);
@@ -77,9 +77,9 @@ TEST_F(Matrices, LoadsAndStoresTransposed) {
 
 TEST_F(Matrices, LoadsAtAnOrigin) {
   in = ramp(16 * 12);
-  execute(kernel(
-      "simdgroup_float8x8 m; simdgroup_load(m, in, 12, ulong2(3, 5));\n"
-      "simdgroup_store(m, out);"));
+  execute(
+      kernel("simdgroup_float8x8 m; simdgroup_load(m, in, 12, ulong2(3, 5));\n"
+             "simdgroup_store(m, out);"));
   for (std::size_t row = 0; row < 8; ++row)
     for (std::size_t column = 0; column < 8; ++column)
       EXPECT_EQ(out[row * 8 + column], in[(row + 5) * 12 + column + 3]);
@@ -108,9 +108,11 @@ TEST_F(Matrices, HalfAndBfloatOperandsWithFloatSums) {
         std::string("simdgroup_matrix<") + type +
         ", 8, 8> a, b; simdgroup_matrix<float, 8, 8> c(0.0f);\n"
         "float2 x = {0, 0};\n"
-        "a.thread_elements() = vec<" + type + ", 2>(" + type + "(lane), " +
-        type + "(0.5f));\n"
-        "b = make_filled_simdgroup_matrix<" + type + ", 8, 8>(" + type +
+        "a.thread_elements() = vec<" +
+        type + ", 2>(" + type + "(lane), " + type +
+        "(0.5f));\n"
+        "b = make_filled_simdgroup_matrix<" +
+        type + ", 8, 8>(" + type +
         "(1));\n"
         "simdgroup_multiply_accumulate(c, a, b, c); simdgroup_store(c, out);"));
     for (std::size_t row = 0; row < 8; ++row) {
@@ -167,7 +169,9 @@ TEST(Language, SimdFunctions) {
   EXPECT_EQ(values_of("simd_shuffle_down(float(i), ushort(2))")[5], 7);
   EXPECT_EQ(values_of("simd_broadcast(float(i), ushort(13))")[5], 13);
   EXPECT_EQ(values_of("simd_shuffle(float2(i, -float(i)), 31 - i).y")[4], -27);
-  EXPECT_EQ(values_of("popcount(uint((simd_vote::vote_t)simd_ballot(i > 3)))")[0], 28);
+  EXPECT_EQ(
+      values_of("popcount(uint((simd_vote::vote_t)simd_ballot(i > 3)))")[0],
+      28);
   EXPECT_EQ(values_of("simd_all(i < 32) && !simd_any(i > 31)")[0], 1);
 }
 
@@ -182,8 +186,10 @@ TEST(Language, Arithmetic) {
   EXPECT_EQ(values_of("select(1.0f, 2.0f, i > 3)")[4], 2);
   EXPECT_EQ(values_of("clamp(float(i), 3.0f, 5.0f)")[9], 5);
   EXPECT_EQ(values_of("fast::exp2(float(i))")[10], 1024);
-  EXPECT_EQ(values_of("precise::tanh(0.0f) + log2(8.0f) + rsqrt(4.0f)")[0], 3.5);
-  EXPECT_EQ(values_of("dot(float4(1, 2, 3, 4), float4(float2(1), 2, 0.5f))")[0], 11);
+  EXPECT_EQ(
+      values_of("precise::tanh(0.0f) + log2(8.0f) + rsqrt(4.0f)")[0], 3.5);
+  EXPECT_EQ(
+      values_of("dot(float4(1, 2, 3, 4), float4(float2(1), 2, 0.5f))")[0], 11);
   EXPECT_EQ(values_of("float3(1, 2, 3).zyx.x + float4(i).xy.y")[2], 5);
   EXPECT_EQ(values_of("(i > 2 ? float2(1, 2) : float2(3, 4)).y")[2], 4);
   EXPECT_TRUE(std::isnan(values_of("numeric_limits<float>::quiet_NaN()")[0]));
@@ -202,8 +208,7 @@ TEST(Language, ConstantAndReferenceParameters) {
       "    uint i [[thread_position_in_grid]]) {\n"
       "  Box<float> b{scale}; out[i] = b.get() * shape[1];\n}",
       32,
-      {output(out), input(shape),
-       {&scale, sizeof scale, false}}));
+      {output(out), input(shape), {&scale, sizeof scale, false}}));
   EXPECT_EQ(out[3], 2.5f);
   EXPECT_EQ(counts.device_bytes_loaded, 32u * 8);
 }
@@ -225,7 +230,8 @@ TEST(Language, NamedInstances) {
   execute(dispatch);
   EXPECT_EQ(out[31], 5);
   dispatch.function = "f_7";
-  EXPECT_NE(caught(dispatch).find("expected a kernel named f_7"), std::string::npos);
+  EXPECT_NE(
+      caught(dispatch).find("expected a kernel named f_7"), std::string::npos);
 }
 
 TEST(Language, FunctionConstants) {
@@ -233,7 +239,8 @@ TEST(Language, FunctionConstants) {
   Dispatch dispatch = one_group(
       "constant bool has_mask [[function_constant(3)]];\n"
       "[[kernel]] void f(device float* out [[buffer(0)]],\n"
-      "    const device float* mask [[buffer(1), function_constant(has_mask)]],\n"
+      "    const device float* mask [[buffer(1), "
+      "function_constant(has_mask)]],\n"
       "    uint i [[thread_position_in_grid]]) {\n"
       "  out[i] = has_mask ? mask[i] : 7; }",
       32,
@@ -254,14 +261,14 @@ TEST(Language, Counts) {
       "    uint i [[thread_position_in_grid]]) {\n"
       "  threadgroup float t[64];\n"
       "  float2 v = float2(i, 1);\n"
-      "  v = v + v;\n"                              // 2 adds
-      "  float x = v.x * 3.0f;\n"                   // 1 multiply
-      "  x = fma(x, x, 1.0f);\n"                    // 1 fused
-      "  x = x * 2.0f + 1.0f;\n"                    // 1 fused
-      "  if (i < 32) x = x / 3.0f;\n"               // 1 division of 32
-      "  for (int k = 0; k < 3; ++k) x -= 1.0f;\n"  // 3 adds
-      "  x += exp2(x) + exp(x);\n"                  // 2 adds
-      "  x += log(x);\n"                            // 1 add
+      "  v = v + v;\n"                             // 2 adds
+      "  float x = v.x * 3.0f;\n"                  // 1 multiply
+      "  x = fma(x, x, 1.0f);\n"                   // 1 fused
+      "  x = x * 2.0f + 1.0f;\n"                   // 1 fused
+      "  if (i < 32) x = x / 3.0f;\n"              // 1 division of 32
+      "  for (int k = 0; k < 3; ++k) x -= 1.0f;\n" // 3 adds
+      "  x += exp2(x) + exp(x);\n"                 // 2 adds
+      "  x += log(x);\n"                           // 1 add
       "  t[i] = x;\n"
       "  threadgroup_barrier(mem_flags::mem_threadgroup);\n"
       "  simdgroup_barrier(mem_flags::mem_none);\n"
@@ -288,12 +295,18 @@ TEST(Language, PrivateBytes) {
     std::vector<float> out(1);
     const std::string n = std::to_string(floats);
     return execute(one_group(
-        "[[kernel]] void f(device float* out [[buffer(0)]],\n"
-        "    const constant int& at [[buffer(0)]]) {\n"
-        "  float a[" + n + "];\n  for (int k = 0; k < " + n + "; ++k) a[k] = k;\n"
-        "  float x = a[1]; for (int k = 0; k < " + n + "; ++k) x += a[k] * a[0];\n"
-        "  out[0] = x;\n}",
-        1, {output(out)})).private_bytes;
+                       "[[kernel]] void f(device float* out [[buffer(0)]],\n"
+                       "    const constant int& at [[buffer(0)]]) {\n"
+                       "  float a[" +
+                           n + "];\n  for (int k = 0; k < " + n +
+                           "; ++k) a[k] = k;\n"
+                           "  float x = a[1]; for (int k = 0; k < " +
+                           n +
+                           "; ++k) x += a[k] * a[0];\n"
+                           "  out[0] = x;\n}",
+                       1,
+                       {output(out)}))
+        .private_bytes;
   };
   EXPECT_EQ(bytes(512) - bytes(256), 1024u);
 }
@@ -354,5 +367,5 @@ TEST_F(Refused, AParameterWithoutAttribute) {
       std::string::npos);
 }
 
-}  // namespace
-}  // namespace tessera::metal
+} // namespace
+} // namespace tessera::metal

@@ -21,24 +21,28 @@ struct Memory : testing::Test {
 
 TEST_F(Memory, CatchesReadsOutOfBounds) {
   EXPECT_CAUGHT(
-      kernel("out[i] = in[i + 1];"), kernel("out[i] = in[i];"),
+      kernel("out[i] = in[i + 1];"),
+      kernel("out[i] = in[i];"),
       "thread (31, 0, 0) of threadgroup (0, 0, 0): a read of 4 bytes is out of "
       "bounds: bytes 128 to 131 of the 128 of buffer 0");
   EXPECT_CAUGHT(
-      kernel("out[i] = in[int(i) - 1];"), kernel("out[i] = in[max(int(i) - 1, 0)];"),
+      kernel("out[i] = in[int(i) - 1];"),
+      kernel("out[i] = in[max(int(i) - 1, 0)];"),
       "bytes -4 to -1");
 }
 
 TEST_F(Memory, CatchesWritesOutOfBounds) {
   EXPECT_CAUGHT(
-      kernel("out[i == 7 ? 32 : i] = 0;"), kernel("out[i] = 0;"),
+      kernel("out[i == 7 ? 32 : i] = 0;"),
+      kernel("out[i] = 0;"),
       "thread (7, 0, 0) of threadgroup (0, 0, 0): a write of 4 bytes is out of "
       "bounds");
 }
 
 TEST_F(Memory, ReachesNoOtherBufferByAStrayIndex) {
   EXPECT_CAUGHT(
-      kernel("out[i] = in[1 << 30];"), kernel("out[i] = in[(1 << 30) & 31];"),
+      kernel("out[i] = in[1 << 30];"),
+      kernel("out[i] = in[(1 << 30) & 31];"),
       "of buffer 0");
 }
 
@@ -69,7 +73,8 @@ TEST_F(Memory, CatchesAMissingBuffer) {
 
 TEST_F(Memory, CatchesReadsOfAnOutputThatNothingWrote) {
   EXPECT_CAUGHT(
-      kernel("out[i] += in[i];"), kernel("out[i] = in[i]; out[i] += 1;"),
+      kernel("out[i] += in[i];"),
+      kernel("out[i] = in[i]; out[i] += 1;"),
       "reads what nothing has written");
   Dispatch filled = kernel("out[i] += in[i];");
   filled.buffers[1].filled = true;
@@ -90,7 +95,8 @@ TEST_F(Memory, CatchesReadsOfThreadgroupMemoryThatNothingWrote) {
         "threadgroup_barrier(mem_flags::mem_threadgroup); out[i] = t[31 - i];";
   };
   EXPECT_CAUGHT(
-      kernel(body("i != 5")), kernel(body("true")),
+      kernel(body("i != 5")),
+      kernel(body("true")),
       "thread (26, 0, 0) of threadgroup (0, 0, 0): a read of 4 bytes reads "
       "threadgroup memory that nothing has written");
 }
@@ -108,20 +114,24 @@ TEST_F(Memory, ThreadgroupMemoryIsForgottenBetweenThreadgroups) {
 TEST_F(Memory, CatchesAccessesBesideAThreadgroupVariable) {
   const auto body = [](const std::string& index) {
     return "threadgroup float a[32]; threadgroup float b[32];\n"
-           "b[i] = 0; a[" + index + "] = 1; out[i] = b[i];";
+           "b[i] = 0; a[" +
+        index + "] = 1; out[i] = b[i];";
   };
   EXPECT_CAUGHT(
-      kernel(body("i + 1")), kernel(body("i")),
+      kernel(body("i + 1")),
+      kernel(body("i")),
       "out of bounds of every threadgroup variable");
 }
 
 TEST_F(Memory, CatchesTooMuchThreadgroupMemory) {
   const auto body = [](int floats) {
     return "threadgroup float a[4096]; threadgroup float b[" +
-        std::to_string(floats) + "];\na[i] = 0; b[i] = 1; out[i] = a[i] + b[i];";
+        std::to_string(floats) +
+        "];\na[i] = 0; b[i] = 1; out[i] = a[i] + b[i];";
   };
   EXPECT_CAUGHT(
-      kernel(body(4097)), kernel(body(4096)),
+      kernel(body(4097)),
+      kernel(body(4096)),
       "expected threadgroup memory of at most 32768 bytes; got 32772");
   EXPECT_EQ(execute(kernel(body(4096))).threadgroup_memory, 32768u);
 }
@@ -161,5 +171,5 @@ TEST_F(Memory, SaysTheLine) {
   EXPECT_NE(what.find("\n    at kernel.metal:7"), std::string::npos) << what;
 }
 
-}  // namespace
-}  // namespace tessera::metal
+} // namespace
+} // namespace tessera::metal

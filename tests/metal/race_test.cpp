@@ -42,7 +42,8 @@ TEST_F(Race, ABarrierOfAnotherMemoryOrdersNothing) {
         "); out[i] = t[63 - i];";
   };
   EXPECT_CAUGHT(
-      kernel(body("mem_device")), kernel(body("mem_threadgroup")),
+      kernel(body("mem_device")),
+      kernel(body("mem_threadgroup")),
       "races with thread");
   EXPECT_CAUGHT(
       kernel(body("mem_none")),
@@ -68,8 +69,7 @@ TEST_F(Race, AWriteAfterOthersRead) {
     return "if (i == 0) t[0] = 1;" + group_barrier + "float x = t[0];" +
         barrier + "if (i == 40) t[0] = 2; out[i] = x;";
   };
-  EXPECT_CAUGHT(
-      kernel(body("")), kernel(body(group_barrier)), "races with");
+  EXPECT_CAUGHT(kernel(body("")), kernel(body(group_barrier)), "races with");
   EXPECT_CAUGHT(
       kernel(body(simd_barrier)), kernel(body(group_barrier)), "races with");
 }
@@ -87,7 +87,8 @@ TEST_F(Race, InDeviceMemoryOfOneThreadgroup) {
         "); t[i] = out[63 - i];";
   };
   EXPECT_CAUGHT(
-      kernel(body("mem_threadgroup")), kernel(body("mem_device")),
+      kernel(body("mem_threadgroup")),
+      kernel(body("mem_device")),
       "races with a write of another thread of its threadgroup");
 }
 
@@ -101,7 +102,8 @@ struct Groups : Race {
 
 TEST_F(Groups, WritesOfTwoThreadgroups) {
   EXPECT_CAUGHT(
-      two("out[lane] = 1;"), two("out[i] = 1;"),
+      two("out[lane] = 1;"),
+      two("out[i] = 1;"),
       "races with another threadgroup's write: byte 0 of buffer 1");
 }
 
@@ -111,8 +113,7 @@ TEST_F(Groups, AReadOfWhatAnotherWrites) {
       two("out[i] = 1; if (i == 40) out[i] = out[3];"),
       two("out[i] = 1; if (i == 40) out[i] = out[40];"),
       "races with another threadgroup's write");
-  Dispatch filled =
-      two("float x = i < 32 ? out[40] : 0; out[i] = x;");
+  Dispatch filled = two("float x = i < 32 ? out[40] : 0; out[i] = x;");
   filled.buffers[1].filled = true;
   const std::string what = caught(filled);
   EXPECT_NE(what.find("another threadgroup's read"), std::string::npos) << what;
@@ -137,7 +138,8 @@ TEST_F(Race, SchedulesDiffer) {
         "    uint i [[thread_position_in_grid]]) {\n"
         "  uint ticket = atomic_fetch_add_explicit(\n"
         "      count, 1, memory_order_relaxed);\n"
-        "  out[i] = " + value + ";\n}",
+        "  out[i] = " +
+            value + ";\n}",
         64,
         {output(count), output(out)});
     dispatch.buffers[0].filled = true;
@@ -150,10 +152,9 @@ TEST_F(Race, SchedulesDiffer) {
   EXPECT_EQ(caught(tickets("ticket")), "");
   const std::string what = caught(tickets("ticket"), four);
   EXPECT_NE(
-      what.find("depends on the order in which threads run"),
-      std::string::npos)
+      what.find("depends on the order in which threads run"), std::string::npos)
       << what;
 }
 
-}  // namespace
-}  // namespace tessera::metal
+} // namespace
+} // namespace tessera::metal

@@ -10,8 +10,9 @@
 // Small kernels for the executor's own tests.
 namespace tessera::metal {
 
-inline const std::string prelude = "#include <metal_stdlib>\n"
-                                   "using namespace metal;\n";
+inline const std::string prelude =
+    "#include <metal_stdlib>\n"
+    "using namespace metal;\n";
 
 template <typename T>
 Buffer input(std::vector<T>& values) {
@@ -25,10 +26,15 @@ Buffer output(std::vector<T>& values) {
 
 // One threadgroup of `threads`.
 inline Dispatch one_group(
-    const std::string& source, std::uint32_t threads,
+    const std::string& source,
+    std::uint32_t threads,
     std::vector<Buffer> buffers) {
-  return {prelude + source, "f", {threads, 1, 1}, {threads, 1, 1},
-          std::move(buffers)};
+  return {
+      prelude + source,
+      "f",
+      {threads, 1, 1},
+      {threads, 1, 1},
+      std::move(buffers)};
 }
 
 // What execution caught; empty where it went well.
@@ -43,11 +49,11 @@ inline std::string caught(
 }
 
 // The twin without the fault runs; the one with it fails, and says what.
-#define EXPECT_CAUGHT(faulty, sound, words)                        \
-  do {                                                             \
-    EXPECT_EQ(caught(sound), "");                                  \
-    const std::string what = caught(faulty);                       \
-    EXPECT_NE(what.find(words), std::string::npos) << what;        \
+#define EXPECT_CAUGHT(faulty, sound, words)                 \
+  do {                                                      \
+    EXPECT_EQ(caught(sound), "");                           \
+    const std::string what = caught(faulty);                \
+    EXPECT_NE(what.find(words), std::string::npos) << what; \
   } while (false)
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

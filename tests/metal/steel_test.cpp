@@ -61,17 +61,29 @@ Tensor filled(int heads, int rows, int columns, Dtype dtype, double phase) {
 
 AttnParams params_of(const Case& c) {
   const int columns = block_columns(c);
-  const auto strides = [&](std::int64_t (&to)[3], int rows) {
+  const auto strides = [&](std::int64_t(&to)[3], int rows) {
     to[0] = to[1] = std::int64_t{rows} * c.head_dim;
     to[2] = c.head_dim;
   };
   AttnParams p{
-      1, c.heads, c.head_dim, c.queries, c.keys, c.heads / c.kv_heads,
+      1,
+      c.heads,
+      c.head_dim,
+      c.queries,
+      c.keys,
+      c.heads / c.kv_heads,
       static_cast<float>(1 / std::sqrt(c.head_dim)),
       (c.queries + block_rows - 1) / block_rows,
-      (c.keys + columns - 1) / columns, c.queries / block_rows,
-      c.keys / columns, c.queries % block_rows, c.keys % columns,
-      c.keys - c.queries, {}, {}, {}, {}};
+      (c.keys + columns - 1) / columns,
+      c.queries / block_rows,
+      c.keys / columns,
+      c.queries % block_rows,
+      c.keys % columns,
+      c.keys - c.queries,
+      {},
+      {},
+      {},
+      {}};
   strides(p.Q_strides, c.queries);
   strides(p.K_strides, c.keys);
   strides(p.V_strides, c.keys);
@@ -87,8 +99,14 @@ const char* name_of(Dtype dtype) {
 
 // In float64, rounded nowhere; of one element.
 double exact(
-    const Case& c, const Tensor& q, const Tensor& k, const Tensor& v, int head,
-    int row, int column, double& magnitude) {
+    const Case& c,
+    const Tensor& q,
+    const Tensor& k,
+    const Tensor& v,
+    int head,
+    int row,
+    int column,
+    double& magnitude) {
   const int kv = head / (c.heads / c.kv_heads) * c.keys * c.head_dim;
   const int limit = c.causal ? row + c.keys - c.queries + 1 : c.keys;
   std::vector<double> scores;
@@ -125,20 +143,32 @@ struct Steel : testing::TestWithParam<Case> {
   }
 
   Dispatch dispatch(
-      const Case& c, Tensor& q, Tensor& k, Tensor& v, Tensor& o,
+      const Case& c,
+      Tensor& q,
+      Tensor& k,
+      Tensor& v,
+      Tensor& o,
       AttnParams& params) {
-    const auto truth = [](bool b) { return b ? "true" : "false"; };
+    const auto truth = [](bool b) {
+      return b ? "true" : "false";
+    };
     return {
         "#include \"mlx/backend/metal/kernels/utils.h\"\n"
         "#include "
         "\"mlx/backend/metal/kernels/steel/attn/kernels/steel_attention.h\"\n",
         fmt::format(
             "attention<{0}, 32, {1}, {2}, {2}, 4, 1, {0}, float>",
-            name_of(c.dtype), block_columns(c), c.head_dim),
+            name_of(c.dtype),
+            block_columns(c),
+            c.head_dim),
         {static_cast<std::uint32_t>(32 * params.NQ),
-         static_cast<std::uint32_t>(4 * c.heads), 1},
+         static_cast<std::uint32_t>(4 * c.heads),
+         1},
         {32, 4, 1},
-        {q.buffer(false), k.buffer(false), v.buffer(false), o.buffer(true),
+        {q.buffer(false),
+         k.buffer(false),
+         v.buffer(false),
+         o.buffer(true),
          {&params, sizeof params, false}},
         {{200, truth(params.qL_rem == 0)},
          {201, truth(params.kL_rem == 0)},
@@ -151,7 +181,10 @@ struct Steel : testing::TestWithParam<Case> {
   // Off by the rounding of the result and of P to float32 alone, each of the
   // tile's few float32 operations on a row taken as an ulp.
   void compare(
-      const Case& c, const Tensor& q, const Tensor& k, const Tensor& v,
+      const Case& c,
+      const Tensor& q,
+      const Tensor& k,
+      const Tensor& v,
       const Tensor& o) {
     for (int head = 0; head < c.heads; ++head)
       for (int row = 0; row < c.queries; row += 5)
@@ -161,8 +194,7 @@ struct Steel : testing::TestWithParam<Case> {
               exact(c, q, k, v, head, row, column, magnitude);
           const double got =
               o.at((head * c.queries + row) * c.head_dim + column);
-          const double sums = magnitude * 0x1p-23 *
-              (c.keys + c.head_dim);
+          const double sums = magnitude * 0x1p-23 * (c.keys + c.head_dim);
           ASSERT_NEAR(got, expected, test::ulp(expected, c.dtype) + sums)
               << "row " << row << " column " << column;
         }
@@ -178,8 +210,7 @@ TEST_P(Steel, AgreesWithFloat64) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const Dtype dtype :
-       {Dtype::bfloat16, Dtype::float16, Dtype::float32})
+  for (const Dtype dtype : {Dtype::bfloat16, Dtype::float16, Dtype::float32})
     for (const int head_dim : {64, 80, 128})
       for (const bool causal : {false, true}) {
         all.push_back({64, 64, head_dim, causal, dtype});
@@ -192,7 +223,11 @@ INSTANTIATE_TEST_SUITE_P(
     All, Steel, testing::ValuesIn(cases()), [](const auto& test) {
       const Case& c = test.param;
       return fmt::format(
-          "{}_D{}_{}x{}{}", name_of(c.dtype), c.head_dim, c.queries, c.keys,
+          "{}_D{}_{}x{}{}",
+          name_of(c.dtype),
+          c.head_dim,
+          c.queries,
+          c.keys,
           c.causal ? "_causal" : "");
     });
 
@@ -208,13 +243,14 @@ struct SteelCounts : Steel {};
 // Of 128 queries and keys in bfloat16, by the text itself: 4 blocks of 32 rows
 // of 4 simdgroups, 4 (D 128: 8) blocks of keys, under causal those up to the
 // diagonal; a matrix operation an 8 x 8 x 8, an exponential a score and one a
-// row and block for the old maximum, of each of the 4 threads that hold the row.
+// row and block for the old maximum, of each of the 4 threads that hold the
+// row.
 TEST_F(SteelCounts, AreThoseOfTheText) {
-  for (const Counted& expected : {
-           Counted{64, false, 4096, 18432, 72, 1024, 9728, 217088},
-           Counted{64, true, 2560, 11520, 48, 640, 9728, 176128},
-           Counted{128, false, 8192, 20480, 136, 12288, 14848, 364544},
-           Counted{128, true, 5120, 12800, 88, 7680, 14848, 276480}}) {
+  for (const Counted& expected :
+       {Counted{64, false, 4096, 18432, 72, 1024, 9728, 217088},
+        Counted{64, true, 2560, 11520, 48, 640, 9728, 176128},
+        Counted{128, false, 8192, 20480, 136, 12288, 14848, 364544},
+        Counted{128, true, 5120, 12800, 88, 7680, 14848, 276480}}) {
     const Case c{128, 128, expected.head_dim, expected.causal, Dtype::bfloat16};
     Tensor o(1, 128, c.head_dim, c.dtype);
     const Counts counts = run(c, o);
@@ -236,5 +272,5 @@ TEST_F(SteelCounts, HoldUnderEveryScheduleAndContentOfRegisters) {
   EXPECT_EQ(once.bytes, often.bytes);
 }
 
-}  // namespace
-}  // namespace tessera::metal
+} // namespace
+} // namespace tessera::metal

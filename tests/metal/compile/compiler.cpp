@@ -34,11 +34,12 @@ void write_file(const fs::path& path, const std::string& text) {
 const std::string& shim_key() {
   static const std::string key = [] {
     std::string all = "4 " TESSERA_METAL_CLANG " " TESSERA_METAL_HEADERS;
-    for (const auto& file : fs::recursive_directory_iterator(TESSERA_METAL_SHIM))
+    for (const auto& file :
+         fs::recursive_directory_iterator(TESSERA_METAL_SHIM))
       if (file.is_regular_file())
         all += fmt::format(
-            "{:x}", XXH3_64bits(
-                        read_file(file.path()).data(), file.file_size()));
+            "{:x}",
+            XXH3_64bits(read_file(file.path()).data(), file.file_size()));
     return all;
   }();
   return key;
@@ -59,20 +60,31 @@ std::string key_of(const Dispatch& dispatch, Fill fill) {
 
 // C++ for OpenCL, with Metal's names from the shim.
 std::vector<std::string> language() {
-  return {TESSERA_METAL_CLANG, "-x", "clcpp", "-cl-std=clc++2021",
-          "-cl-no-stdinc", "--target=x86_64-linux-gnu", "-march=x86-64-v3",
-          "-Xclang", "-ffloat16-excess-precision=none", "-Xclang", "-fbfloat16-excess-precision=none",
-          "-I" TESSERA_METAL_SHIM, "-I" TESSERA_METAL_HEADERS,
-          "-Wno-everything", "-Wimplicit-float-conversion"};
+  return {
+      TESSERA_METAL_CLANG,
+      "-x",
+      "clcpp",
+      "-cl-std=clc++2021",
+      "-cl-no-stdinc",
+      "--target=x86_64-linux-gnu",
+      "-march=x86-64-v3",
+      "-Xclang",
+      "-ffloat16-excess-precision=none",
+      "-Xclang",
+      "-fbfloat16-excess-precision=none",
+      "-I" TESSERA_METAL_SHIM,
+      "-I" TESSERA_METAL_HEADERS,
+      "-Wno-everything",
+      "-Wimplicit-float-conversion"};
 }
 
-std::string run(std::vector<std::string> command,
-    const std::vector<std::string>& more) {
+std::string run(
+    std::vector<std::string> command, const std::vector<std::string>& more) {
   command.insert(command.end(), more.begin(), more.end());
   Finished finished = run_program(command);
   if (finished.status != 0)
-    throw ExecutionError("[metal] expected a text that compiles; got\n" +
-        finished.output);
+    throw ExecutionError(
+        "[metal] expected a text that compiles; got\n" + finished.output);
   return std::move(finished.output);
 }
 
@@ -110,24 +122,50 @@ std::string lowered(const Dispatch& dispatch, const fs::path& stem) {
 void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
   const std::string s = stem.string();
   write_file(s + ".cl", lowered(dispatch, stem));
-  const std::string diagnostics = run(
-      language(),
-      {"-O1", "-Xclang", "-disable-llvm-passes", "-fsanitize=thread", "-fPIC",
-       "-gline-tables-only", "-S", "-emit-llvm",
-       fill == Fill::zero ? "-ftrivial-auto-var-init=zero"
-                          : "-ftrivial-auto-var-init=pattern",
-       s + ".cl", "-o", s + ".ll"});
+  const std::string diagnostics =
+      run(language(),
+          {"-O1",
+           "-Xclang",
+           "-disable-llvm-passes",
+           "-fsanitize=thread",
+           "-fPIC",
+           "-gline-tables-only",
+           "-S",
+           "-emit-llvm",
+           fill == Fill::zero ? "-ftrivial-auto-var-init=zero"
+                              : "-ftrivial-auto-var-init=pattern",
+           s + ".cl",
+           "-o",
+           s + ".ll"});
   check_conversions(diagnostics);
   write_file(s + ".ll", count_floats(read_file(s + ".ll")));
   // Checks come before optimisation, so that every access of the text is one.
   run({TESSERA_METAL_CLANG},
-      {"-x", "ir", "-O0", "-fsanitize=thread", "-mllvm",
-       "-tsan-instrument-func-entry-exit=0", "-mllvm",
-       "-tsan-instrument-read-before-write=1", "-w", "-S", "-emit-llvm",
-       s + ".ll", "-o", s + ".checked.ll"});
+      {"-x",
+       "ir",
+       "-O0",
+       "-fsanitize=thread",
+       "-mllvm",
+       "-tsan-instrument-func-entry-exit=0",
+       "-mllvm",
+       "-tsan-instrument-read-before-write=1",
+       "-w",
+       "-S",
+       "-emit-llvm",
+       s + ".ll",
+       "-o",
+       s + ".checked.ll"});
   run({TESSERA_METAL_CLANG},
-      {"-x", "ir", "-O1", "-fPIC", "-fstack-usage", "-w", "-c",
-       s + ".checked.ll", "-o", s + ".o"});
+      {"-x",
+       "ir",
+       "-O1",
+       "-fPIC",
+       "-fstack-usage",
+       "-w",
+       "-c",
+       s + ".checked.ll",
+       "-o",
+       s + ".o"});
   run({TESSERA_METAL_CLANG},
       {"-shared", "-nostdlib", s + ".o", "-o", s + ".so"});
 }
@@ -173,8 +211,7 @@ Module open(const fs::path& stem) {
       throw ExecutionError(fmt::format("[metal] {}", dlerror()));
     return address;
   };
-  const auto limit =
-      reinterpret_cast<unsigned (*)()>(symbol("tessera_limit"));
+  const auto limit = reinterpret_cast<unsigned (*)()>(symbol("tessera_limit"));
   return {
       path,
       reinterpret_cast<void (*)()>(symbol("tessera_entry")),
@@ -183,7 +220,7 @@ Module open(const fs::path& stem) {
       frame(stem.string() + ".su")};
 }
 
-}  // namespace
+} // namespace
 
 const Module& load(const Dispatch& dispatch, Fill fill) {
   static std::mutex mutex;
@@ -199,8 +236,8 @@ const Module& load(const Dispatch& dispatch, Fill fill) {
 
 void check_address_spaces(
     const std::string& source, const std::string& function) {
-  const fs::path work = fs::path(TESSERA_METAL_CACHE) /
-      fmt::format("check-{}", getpid());
+  const fs::path work =
+      fs::path(TESSERA_METAL_CACHE) / fmt::format("check-{}", getpid());
   fs::create_directories(work);
   const Dispatch dispatch{source, function, {}, {}, {}};
   try {
@@ -232,4 +269,4 @@ std::string source_line(const void* address) {
   return out;
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -15,8 +15,8 @@ enum class Fill { pattern, zero };
 struct Module {
   std::string path;
   void (*entry)();
-  unsigned limit;                // threads of a threadgroup
-  std::uint64_t* float_counts;   // adds, multiplies, fused, divisions
+  unsigned limit;              // threads of a threadgroup
+  std::uint64_t* float_counts; // adds, multiplies, fused, divisions
   std::size_t private_bytes;
 };
 
@@ -26,4 +26,4 @@ const Module& load(const Dispatch& dispatch, Fill fill);
 // The line of an address in a module, then those that it is inlined into.
 std::string source_line(const void* address);
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

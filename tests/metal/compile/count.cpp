@@ -21,9 +21,8 @@ void count(std::string_view line, Block& block) {
   };
   // Each element of a vector counts.
   const std::size_t lanes = operation.find('<');
-  const int width = lanes < operation.find('%')
-      ? std::atoi(operation.data() + lanes + 1)
-      : 1;
+  const int width =
+      lanes < operation.find('%') ? std::atoi(operation.data() + lanes + 1) : 1;
   if (is("fadd ") || is("fsub "))
     block[0] += width;
   else if (is("fmul "))
@@ -31,8 +30,9 @@ void count(std::string_view line, Block& block) {
   else if (is("fdiv "))
     block[3] += width;
   else if (
-      is("call ") && (operation.find("@llvm.fmuladd.") != operation.npos ||
-                      operation.find("@llvm.fma.") != operation.npos))
+      is("call ") &&
+      (operation.find("@llvm.fmuladd.") != operation.npos ||
+       operation.find("@llvm.fma.") != operation.npos))
     block[2] += width;
 }
 
@@ -44,17 +44,19 @@ bool ends_block(std::string_view line) {
   return false;
 }
 
-// The mark keeps the accesses out of the checks; volatile, so that no pass makes
-// new ones without it.
+// The mark keeps the accesses out of the checks; volatile, so that no pass
+// makes new ones without it.
 std::string increments(const Block& block, int& number) {
   std::string out;
   for (std::size_t i = 0; i < block.size(); ++i)
     if (block[i] != 0) {
       out += fmt::format(
-          "  %tessera.a{0} = load volatile i64, ptr getelementptr ([4 x i64], ptr "
+          "  %tessera.a{0} = load volatile i64, ptr getelementptr ([4 x i64], "
+          "ptr "
           "@tessera_float_counts, i64 0, i64 {1}), align 8, !nosanitize !{{}}\n"
           "  %tessera.b{0} = add i64 %tessera.a{0}, {2}\n"
-          "  store volatile i64 %tessera.b{0}, ptr getelementptr ([4 x i64], ptr "
+          "  store volatile i64 %tessera.b{0}, ptr getelementptr ([4 x i64], "
+          "ptr "
           "@tessera_float_counts, i64 0, i64 {1}), align 8, "
           "!nosanitize !{{}}\n",
           number++,
@@ -64,7 +66,7 @@ std::string increments(const Block& block, int& number) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 std::string count_floats(const std::string& assembly) {
   std::string out;
@@ -73,7 +75,8 @@ std::string count_floats(const std::string& assembly) {
   int number = 0;
   bool inside = false;
   for (std::size_t begin = 0; begin < assembly.size();) {
-    const std::size_t end = std::min(assembly.find('\n', begin), assembly.size());
+    const std::size_t end =
+        std::min(assembly.find('\n', begin), assembly.size());
     const std::string_view line(assembly.data() + begin, end - begin);
     if (line.starts_with("define ")) {
       inside = true;
@@ -96,4 +99,4 @@ std::string count_floats(const std::string& assembly) {
   return out;
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

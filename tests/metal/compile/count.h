@@ -10,4 +10,4 @@ namespace tessera::metal {
 // divisions.
 std::string count_floats(const std::string& assembly);
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

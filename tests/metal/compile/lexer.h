@@ -61,4 +61,4 @@ inline std::size_t find_word(
   return std::string_view::npos;
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -111,10 +111,8 @@ std::string lower_threadgroup(const std::string& text) {
     from = after;
     const std::size_t end = text.find(';', at);
     std::string_view type;
-    const std::vector<Declared> variables =
-        begins_statement(text, at)
-        ? declared(
-              std::string_view(text).substr(after, end - after), type)
+    const std::vector<Declared> variables = begins_statement(text, at)
+        ? declared(std::string_view(text).substr(after, end - after), type)
         : std::vector<Declared>{};
     if (variables.empty()) {
       out += "__local";
@@ -146,8 +144,17 @@ std::size_t vector_name(std::string_view text, std::size_t at) {
     return 0;
   const std::string_view element = name.substr(0, name.size() - 1);
   for (const std::string_view known :
-       {"char", "uchar", "short", "ushort", "int", "uint", "long", "ulong",
-        "half", "bfloat", "float"})
+       {"char",
+        "uchar",
+        "short",
+        "ushort",
+        "int",
+        "uint",
+        "long",
+        "ulong",
+        "half",
+        "bfloat",
+        "float"})
     if (element == known)
       return name.size();
   return 0;
@@ -180,7 +187,7 @@ std::string lower_vectors(const std::string& text) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 std::string lower(const std::string& text) {
   std::string lowered = text;
@@ -190,4 +197,4 @@ std::string lower(const std::string& text) {
   return lower_vectors(lower_threadgroup(lowered));
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -26,7 +26,7 @@ std::string read_all(int file) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 Finished run_program(const std::vector<std::string>& arguments) {
   std::array<int, 2> ends;
@@ -41,8 +41,8 @@ Finished run_program(const std::vector<std::string>& arguments) {
     words.push_back(const_cast<char*>(a.c_str()));
   words.push_back(nullptr);
   pid_t child = 0;
-  const int error = posix_spawnp(
-      &child, words[0], &actions, nullptr, words.data(), environ);
+  const int error =
+      posix_spawnp(&child, words[0], &actions, nullptr, words.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   std::string output = error == 0 ? read_all(ends[0]) : "";
@@ -55,4 +55,4 @@ Finished run_program(const std::vector<std::string>& arguments) {
   return {status, std::move(output)};
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

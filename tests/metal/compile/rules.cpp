@@ -13,11 +13,27 @@ namespace tessera::metal {
 namespace {
 
 constexpr std::array no_metal = {
-    "double", "goto", "virtual", "try", "catch", "throw", "new", "delete",
-    "dynamic_cast", "typeid", "thread_local", "std"};
+    "double",
+    "goto",
+    "virtual",
+    "try",
+    "catch",
+    "throw",
+    "new",
+    "delete",
+    "dynamic_cast",
+    "typeid",
+    "thread_local",
+    "std"};
 
-constexpr std::array spaces = {"__global", "__constant", "__private",
-                               "threadgroup", "device", "constant", "thread"};
+constexpr std::array spaces = {
+    "__global",
+    "__constant",
+    "__private",
+    "threadgroup",
+    "device",
+    "constant",
+    "thread"};
 
 // Strings and attributes replaced by spaces, and everything that the
 // preprocessor marks as an include's.
@@ -31,8 +47,10 @@ std::string own_text(const std::string& text) {
     if (marker && line.find('"') != line.npos)
       own = line.find("kernel.metal\"") != line.npos;
     if (marker || !own)
-      std::fill(out.begin() + static_cast<std::ptrdiff_t>(begin),
-          out.begin() + static_cast<std::ptrdiff_t>(end), ' ');
+      std::fill(
+          out.begin() + static_cast<std::ptrdiff_t>(begin),
+          out.begin() + static_cast<std::ptrdiff_t>(end),
+          ' ');
     begin = end + 1;
   }
   for (std::size_t at = out.find("[["); at != out.npos; at = out.find("[[", at))
@@ -44,10 +62,15 @@ std::string own_text(const std::string& text) {
 // Names of types: the language's, and those that the text brings.
 std::set<std::string_view> type_names(std::string_view text) {
   std::set<std::string_view> names = {
-      "bool", "char", "uchar", "short", "ushort", "int", "uint", "long",
-      "ulong", "half", "bfloat", "float", "void", "auto", "vec", "size_t",
-      "bfloat16_t", "float16_t", "int32_t", "uint32_t", "int64_t", "uint64_t",
-      "uint8_t", "int8_t", "uint16_t", "int16_t", "simdgroup_matrix"};
+      "bool",     "char",       "uchar",
+      "short",    "ushort",     "int",
+      "uint",     "long",       "ulong",
+      "half",     "bfloat",     "float",
+      "void",     "auto",       "vec",
+      "size_t",   "bfloat16_t", "float16_t",
+      "int32_t",  "uint32_t",   "int64_t",
+      "uint64_t", "uint8_t",    "int8_t",
+      "uint16_t", "int16_t",    "simdgroup_matrix"};
   for (const std::string_view word_before :
        {"typename", "struct", "class", "using"})
     for (std::size_t at = find_word(text, word_before, 0); at != text.npos;
@@ -110,7 +133,7 @@ void check_pointers(std::string_view text) {
   }
 }
 
-}  // namespace
+} // namespace
 
 void check_rules(const std::string& text) {
   const std::string own = own_text(text);
@@ -123,4 +146,4 @@ void check_rules(const std::string& text) {
   check_pointers(own);
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

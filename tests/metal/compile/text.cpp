@@ -51,8 +51,9 @@ Parameter parameter(std::string_view text, const std::string& kernel) {
         return {kind, 0};
       const std::size_t number = attributes.find('(', at) + 1;
       return {
-          0, static_cast<unsigned>(
-                 std::stoul(std::string(attributes.substr(number))))};
+          0,
+          static_cast<unsigned>(
+              std::stoul(std::string(attributes.substr(number))))};
     }
   }
   throw ExecutionError(fmt::format(
@@ -112,7 +113,7 @@ std::string named_instance(const std::string& text, const std::string& name) {
       trimmed(std::string_view(text).substr(at, text.find(';', at) - at)));
 }
 
-}  // namespace
+} // namespace
 
 const std::vector<std::string> builtin_names = {
     "buffer",
@@ -170,8 +171,7 @@ std::string entry(const Kernel& kernel) {
         "{} struct tessera_limit_of {{ enum {{ value = {} }}; }};\n",
         kernel.template_header,
         kernel.limit);
-    limit =
-        "tessera_limit_of" + kernel.call.substr(kernel.call.find('<')) +
+    limit = "tessera_limit_of" + kernel.call.substr(kernel.call.find('<')) +
         "::value";
   }
   return fmt::format(
@@ -192,4 +192,4 @@ std::string entry(const Kernel& kernel) {
       limit);
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -7,15 +7,15 @@
 namespace tessera::metal {
 
 struct Parameter {
-  unsigned kind;  // 0 a buffer, else an index into builtin_names
+  unsigned kind; // 0 a buffer, else an index into builtin_names
   unsigned slot;
 };
 
 struct Kernel {
-  std::string name;             // without arguments
-  std::string call;             // with template arguments, as C++ calls it
-  std::string template_header;  // "template <typename T>", or empty
-  std::string limit;            // of max_total_threads_per_threadgroup, or empty
+  std::string name;            // without arguments
+  std::string call;            // with template arguments, as C++ calls it
+  std::string template_header; // "template <typename T>", or empty
+  std::string limit;           // of max_total_threads_per_threadgroup, or empty
   std::vector<Parameter> parameters;
 };
 
@@ -38,4 +38,4 @@ std::string lower(const std::string& text);
 // The functions by which the executor enters the kernel.
 std::string entry(const Kernel& kernel);
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

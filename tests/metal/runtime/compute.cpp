@@ -13,8 +13,17 @@ namespace {
 // As shim/tessera/simd.h numbers them.
 enum Shuffle { index, xor_lane, up, down, rotate_up, rotate_down };
 enum Reduction {
-  sum, product, minimum, maximum, bit_and, bit_or, bit_xor, inclusive_sum,
-  exclusive_sum, inclusive_product, exclusive_product
+  sum,
+  product,
+  minimum,
+  maximum,
+  bit_and,
+  bit_or,
+  bit_xor,
+  inclusive_sum,
+  exclusive_sum,
+  inclusive_product,
+  exclusive_product
 };
 
 struct Matrix {
@@ -62,14 +71,21 @@ void multiply(Thread* lanes) {
 }
 
 // The lane that a lane reads; itself where Metal leaves it as it was.
-unsigned source(unsigned lane, unsigned lanes, std::uint64_t kind, unsigned by) {
+unsigned source(
+    unsigned lane, unsigned lanes, std::uint64_t kind, unsigned by) {
   switch (kind) {
-    case index: return by;
-    case xor_lane: return lane ^ by;
-    case up: return lane >= by ? lane - by : lane;
-    case down: return lane + by < lanes ? lane + by : lane;
-    case rotate_up: return (lane + simd_width - by % simd_width) % simd_width;
-    default: return (lane + by) % simd_width;
+    case index:
+      return by;
+    case xor_lane:
+      return lane ^ by;
+    case up:
+      return lane >= by ? lane - by : lane;
+    case down:
+      return lane + by < lanes ? lane + by : lane;
+    case rotate_up:
+      return (lane + simd_width - by % simd_width) % simd_width;
+    default:
+      return (lane + by) % simd_width;
   }
 }
 
@@ -78,7 +94,8 @@ T combine(Reduction kind, T a, T b) {
   switch (kind) {
     case product:
     case inclusive_product:
-    case exclusive_product: return a * b;
+    case exclusive_product:
+      return a * b;
     case minimum:
       if constexpr (std::is_floating_point_v<T>)
         return std::fmin(a, b);
@@ -95,7 +112,8 @@ T combine(Reduction kind, T a, T b) {
       if constexpr (!std::is_floating_point_v<T>)
         return kind == bit_and ? (a & b) : kind == bit_or ? (a | b) : (a ^ b);
       [[fallthrough]];
-    default: return a + b;
+    default:
+      return a + b;
   }
 }
 
@@ -140,7 +158,9 @@ void shuffle(Thread* lanes, unsigned count) {
     std::memcpy(&before[lane], lanes[lane].operation.data[0], bytes);
   for (unsigned lane = 0; lane < count; ++lane) {
     const unsigned from = source(
-        lane, count, detail & 255,
+        lane,
+        count,
+        detail & 255,
         static_cast<unsigned>(lanes[lane].operation.argument));
     std::memcpy(lanes[lane].operation.data[0], &before[from], bytes);
   }
@@ -158,13 +178,16 @@ void reduce_any(Thread* lanes, unsigned count) {
   const std::uint64_t detail = lanes[0].operation.detail;
   const auto kind = static_cast<Reduction>(detail & 255);
   switch (detail >> 8) {
-    case 0: return reduce<float>(lanes, count, kind);
-    case 1: return reduce<std::int64_t>(lanes, count, kind);
-    default: return reduce<std::uint64_t>(lanes, count, kind);
+    case 0:
+      return reduce<float>(lanes, count, kind);
+    case 1:
+      return reduce<std::int64_t>(lanes, count, kind);
+    default:
+      return reduce<std::uint64_t>(lanes, count, kind);
   }
 }
 
-}  // namespace
+} // namespace
 
 void Machine::compute(Simdgroup& group) {
   Thread* lanes = &threads_[group.first];
@@ -190,8 +213,9 @@ void Machine::compute(Simdgroup& group) {
     case Meeting::ballot:
       ++counts.reductions;
       return ballot(lanes, group.lanes);
-    default: return;
+    default:
+      return;
   }
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

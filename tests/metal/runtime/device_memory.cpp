@@ -13,15 +13,19 @@ constexpr std::size_t slot_bytes = std::size_t{1} << 35;
 constexpr std::size_t page = 4096;
 constexpr std::uint32_t many_groups = 0xffffffff;
 
-}  // namespace
+} // namespace
 
 DeviceMemory::DeviceMemory(const std::vector<Buffer>& buffers)
     : slots_(buffers.size()), region_bytes_(buffers.size() * slot_bytes) {
   if (buffers.empty())
     return;
   void* region = mmap(
-      nullptr, region_bytes_, PROT_NONE,
-      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      nullptr,
+      region_bytes_,
+      PROT_NONE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+      -1,
+      0);
   if (region == MAP_FAILED)
     throw std::system_error(errno, std::generic_category(), "mmap");
   region_ = reinterpret_cast<std::uintptr_t>(region);
@@ -31,8 +35,8 @@ DeviceMemory::DeviceMemory(const std::vector<Buffer>& buffers)
     slot.writable = buffers[i].writable;
     slot.filled = buffers[i].filled || !buffers[i].writable;
     slot.mapped = (slot.bytes / page + 1) * page;
-    slot.data = static_cast<std::byte*>(region) + i * slot_bytes +
-        slot_bytes / 2;
+    slot.data =
+        static_cast<std::byte*>(region) + i * slot_bytes + slot_bytes / 2;
     if (mprotect(slot.data, slot.mapped, PROT_READ | PROT_WRITE) != 0)
       throw std::system_error(errno, std::generic_category(), "mprotect");
     if (slot.bytes != 0)
@@ -61,7 +65,9 @@ const std::byte* DeviceMemory::data(std::size_t slot) const {
 }
 
 std::string DeviceMemory::read(
-    const Slot& slot, DeviceCell& cell, std::uint32_t group,
+    const Slot& slot,
+    DeviceCell& cell,
+    std::uint32_t group,
     const Moment& now) const {
   if (cell.write_group != 0 && cell.write_group != group)
     return "races with another threadgroup's write";
@@ -91,7 +97,9 @@ std::string DeviceMemory::write(
 }
 
 std::string DeviceMemory::locate(
-    std::uintptr_t address, std::size_t bytes, std::size_t& number,
+    std::uintptr_t address,
+    std::size_t bytes,
+    std::size_t& number,
     std::size_t& offset) const {
   number = (address - region_) / slot_bytes;
   const Slot& slot = slots_[number];
@@ -108,17 +116,19 @@ std::string DeviceMemory::locate(
 }
 
 std::string DeviceMemory::access(
-    std::uintptr_t address, std::size_t bytes, bool write_it,
-    std::uint32_t group, const Moment& now) {
+    std::uintptr_t address,
+    std::size_t bytes,
+    bool write_it,
+    std::uint32_t group,
+    const Moment& now) {
   std::size_t number = 0, offset = 0;
   std::string wrong = locate(address, bytes, number, offset);
   if (!wrong.empty())
     return wrong;
   Slot& slot = slots_[number];
   if (!slot.writable)
-    return write_it
-        ? fmt::format("is to buffer {}, which is an input", number)
-        : "";
+    return write_it ? fmt::format("is to buffer {}, which is an input", number)
+                    : "";
   for (std::size_t i = offset; i < offset + bytes; ++i) {
     wrong = write_it ? write(slot.cells[i], group, now)
                      : read(slot, slot.cells[i], group, now);
@@ -153,4 +163,4 @@ std::uint64_t DeviceMemory::unwritten_bytes() const {
   return count;
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

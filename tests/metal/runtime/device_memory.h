@@ -27,8 +27,11 @@ class DeviceMemory {
   // What is wrong with an access; empty where nothing is. Group: of the
   // threadgroup, from 1.
   std::string access(
-      std::uintptr_t address, std::size_t bytes, bool write,
-      std::uint32_t group, const Moment& now);
+      std::uintptr_t address,
+      std::size_t bytes,
+      bool write,
+      std::uint32_t group,
+      const Moment& now);
 
   // The same of an atomic access, which races with no other.
   std::string access_atomic(
@@ -47,14 +50,18 @@ class DeviceMemory {
     std::byte* data = nullptr;
     std::size_t bytes = 0, mapped = 0;
     bool writable = false, filled = false;
-    std::vector<DeviceCell> cells;  // of a writable buffer
+    std::vector<DeviceCell> cells; // of a writable buffer
   };
 
   std::string locate(
-      std::uintptr_t address, std::size_t bytes, std::size_t& number,
+      std::uintptr_t address,
+      std::size_t bytes,
+      std::size_t& number,
       std::size_t& offset) const;
   std::string read(
-      const Slot& slot, DeviceCell& cell, std::uint32_t group,
+      const Slot& slot,
+      DeviceCell& cell,
+      std::uint32_t group,
       const Moment& now) const;
   std::string write(
       DeviceCell& cell, std::uint32_t group, const Moment& now) const;
@@ -64,4 +71,4 @@ class DeviceMemory {
   std::size_t region_bytes_ = 0;
 };
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

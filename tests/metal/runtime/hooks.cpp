@@ -33,7 +33,8 @@ float float_of(std::uint64_t bits) {
   return value;
 }
 
-std::uint64_t reduce(int kind, int type, std::uint64_t value, const void* site) {
+std::uint64_t reduce(
+    int kind, int type, std::uint64_t value, const void* site) {
   Operation operation{Meeting::reduction, site};
   operation.detail =
       static_cast<std::uint64_t>(kind) | static_cast<std::uint64_t>(type) << 8;
@@ -41,23 +42,23 @@ std::uint64_t reduce(int kind, int type, std::uint64_t value, const void* site) 
   return machine->meet(operation);
 }
 
-}  // namespace
+} // namespace
 
 extern "C" {
 
 #define SITE __builtin_return_address(0)
-#define ACCESS(bytes)                                        \
-  void __tsan_read##bytes(const void* p) {                   \
-    read(p, bytes, SITE);                                    \
-  }                                                          \
-  void __tsan_write##bytes(const void* p) {                  \
-    write(p, bytes, SITE);                                   \
-  }                                                          \
-  void __tsan_unaligned_read##bytes(const void* p) {         \
-    read(p, bytes, SITE);                                    \
-  }                                                          \
-  void __tsan_unaligned_write##bytes(const void* p) {        \
-    write(p, bytes, SITE);                                   \
+#define ACCESS(bytes)                                 \
+  void __tsan_read##bytes(const void* p) {            \
+    read(p, bytes, SITE);                             \
+  }                                                   \
+  void __tsan_write##bytes(const void* p) {           \
+    write(p, bytes, SITE);                            \
+  }                                                   \
+  void __tsan_unaligned_read##bytes(const void* p) {  \
+    read(p, bytes, SITE);                             \
+  }                                                   \
+  void __tsan_unaligned_write##bytes(const void* p) { \
+    write(p, bytes, SITE);                            \
   }
 ACCESS(1)
 ACCESS(2)
@@ -100,8 +101,8 @@ void tessera_simdgroup_barrier(std::uint32_t flags) {
 void tessera_simd_shuffle(
     int kind, void* value, std::uint32_t bytes, std::uint32_t lane) {
   Operation operation{Meeting::shuffle, SITE};
-  operation.detail = static_cast<std::uint64_t>(kind) |
-      static_cast<std::uint64_t>(bytes) << 8;
+  operation.detail =
+      static_cast<std::uint64_t>(kind) | static_cast<std::uint64_t>(bytes) << 8;
   operation.argument = lane;
   operation.data[0] = value;
   machine->meet(operation);
@@ -133,8 +134,7 @@ std::uint32_t tessera_lane() {
 }
 
 void tessera_matrix_multiply(
-    std::uint32_t types, void* d, const void* a, const void* b,
-    const void* c) {
+    std::uint32_t types, void* d, const void* a, const void* b, const void* c) {
   Operation operation{Meeting::matrix, SITE, types};
   operation.data = {
       d, const_cast<void*>(a), const_cast<void*>(b), const_cast<void*>(c)};
@@ -166,10 +166,10 @@ std::uint32_t tessera_builtin(std::uint32_t kind, std::uint32_t axis) {
   return machine->builtin(kind, axis);
 }
 
-#define ELEMENTARY(name, counter, value)    \
-  float tessera_##name(float x) {           \
-    ++machine->counts.counter;              \
-    return value;                           \
+#define ELEMENTARY(name, counter, value) \
+  float tessera_##name(float x) {        \
+    ++machine->counts.counter;           \
+    return value;                        \
   }
 ELEMENTARY(exp, exponentials, std::exp(x))
 ELEMENTARY(exp2, exponentials, std::exp2(x))
@@ -191,14 +191,14 @@ ELEMENTARY(cosh, transcendentals, std::cosh(x))
 ELEMENTARY(asinh, transcendentals, std::asinh(x))
 ELEMENTARY(acosh, transcendentals, std::acosh(x))
 ELEMENTARY(atanh, transcendentals, std::atanh(x))
-ELEMENTARY(sinpi, transcendentals, static_cast<float>(std::sin(M_PI * x)))
-ELEMENTARY(cospi, transcendentals, static_cast<float>(std::cos(M_PI * x)))
-ELEMENTARY(tanpi, transcendentals, static_cast<float>(std::tan(M_PI * x)))
+ELEMENTARY(sinpi, transcendentals, static_cast<float>(std::sin(M_PI* x)))
+ELEMENTARY(cospi, transcendentals, static_cast<float>(std::cos(M_PI* x)))
+ELEMENTARY(tanpi, transcendentals, static_cast<float>(std::tan(M_PI* x)))
 
-#define ELEMENTARY_TWO(name, value)         \
-  float tessera_##name(float x, float y) {  \
-    ++machine->counts.transcendentals;      \
-    return value;                           \
+#define ELEMENTARY_TWO(name, value)        \
+  float tessera_##name(float x, float y) { \
+    ++machine->counts.transcendentals;     \
+    return value;                          \
   }
 ELEMENTARY_TWO(pow, std::pow(x, y))
 ELEMENTARY_TWO(powr, std::pow(x, y))
@@ -219,4 +219,4 @@ float tessera_frexp(float x, int* exponent) {
   return std::frexp(x, exponent);
 }
 
-}  // extern "C"
+} // extern "C"

@@ -22,7 +22,8 @@ std::uint32_t product(const Position& p) {
 
 Position position(std::uint32_t index, const Position& extent) {
   return {
-      index % extent[0], index / extent[0] % extent[1],
+      index % extent[0],
+      index / extent[0] % extent[1],
       index / extent[0] / extent[1]};
 }
 
@@ -32,12 +33,16 @@ Stacks& stacks() {
   return all;
 }
 
-}  // namespace
+} // namespace
 
 const char* name_of(Meeting meeting) {
   constexpr std::array names = {
-      "threadgroup_barrier", "simdgroup_barrier", "simdgroup matrix multiply",
-      "simdgroup matrix load or store", "simd_shuffle", "simd reduction",
+      "threadgroup_barrier",
+      "simdgroup_barrier",
+      "simdgroup matrix multiply",
+      "simdgroup matrix load or store",
+      "simd_shuffle",
+      "simd reduction",
       "simd vote"};
   return names[static_cast<std::size_t>(meeting)];
 }
@@ -71,8 +76,7 @@ void Machine::run(unsigned seed) {
   }
   machine = nullptr;
   if (!error_.empty())
-    throw ExecutionError(
-        "[metal] " + error_ + source_line(error_site_));
+    throw ExecutionError("[metal] " + error_ + source_line(error_site_));
   counts.unwritten_bytes = device.unwritten_bytes();
 }
 
@@ -90,7 +94,8 @@ void Machine::prepare_threads(unsigned seed) {
     const std::size_t apart = i % 16 * 832;
     t.context = context::make_fcontext(
         reinterpret_cast<void*>(t.stack_low + Stacks::bytes - apart),
-        Stacks::bytes - apart, &Machine::start);
+        Stacks::bytes - apart,
+        &Machine::start);
   }
   for (unsigned s = 0; s < simdgroups_.size(); ++s) {
     Simdgroup& g = simdgroups_[s];
@@ -110,8 +115,7 @@ void Machine::prepare_threads(unsigned seed) {
 void Machine::run_threadgroup(const Position& group, unsigned seed) {
   group_ = group;
   for (std::size_t i = 0; i < 3; ++i)
-    extent_[i] =
-        std::min(size_[i], dispatch_.grid[i] - group[i] * size_[i]);
+    extent_[i] = std::min(size_[i], dispatch_.grid[i] - group[i] * size_[i]);
   threadgroup_.clear();
   prepare_threads(seed);
   current_ = &main_;
@@ -129,8 +133,7 @@ void Machine::start(context::transfer_t from) {
 void Machine::switch_to(Thread& thread) {
   Thread* self = current_;
   current_ = &thread;
-  const context::transfer_t back =
-      context::jump_fcontext(thread.context, self);
+  const context::transfer_t back = context::jump_fcontext(thread.context, self);
   static_cast<Thread*>(back.data)->context = back.fctx;
 }
 
@@ -138,7 +141,13 @@ void Machine::fail(const std::string& what, const void* site) {
   const Position p = position(current_->index, extent_);
   error_ = fmt::format(
       "{}: thread ({}, {}, {}) of threadgroup ({}, {}, {}): {}",
-      dispatch_.function, p[0], p[1], p[2], group_[0], group_[1], group_[2],
+      dispatch_.function,
+      p[0],
+      p[1],
+      p[2],
+      group_[0],
+      group_[1],
+      group_[2],
       what);
   error_site_ = site;
   switch_to(main_);
@@ -185,8 +194,10 @@ void Machine::leave() {
           fmt::format(
               "{} of its threadgroup's {} threads ended, and never reach the "
               "{} at which thread {} waits",
-              threads_.size() - running_, threads_.size(),
-              name_of(t.operation.meeting), t.index),
+              threads_.size() - running_,
+              threads_.size(),
+              name_of(t.operation.meeting),
+              t.index),
           t.operation.site);
   fail("no thread can go on", nullptr);
 }
@@ -208,7 +219,8 @@ void Machine::check_alike(const Simdgroup& group, const Operation& operation) {
         fmt::format(
             "divergence: reaches a {} while thread {} of its simdgroup waits "
             "at a {}{}, and here",
-            name_of(operation.meeting), other.index,
+            name_of(operation.meeting),
+            other.index,
             name_of(other.operation.meeting),
             source_line(other.operation.site)),
         operation.site);
@@ -271,7 +283,8 @@ void Machine::complete_threadgroup_barrier(Simdgroup& group) {
           fmt::format(
               "divergence: reaches a threadgroup_barrier while simdgroup {} "
               "waits at another{}, and here",
-              other.first / simd_width, source_line(theirs.site)),
+              other.first / simd_width,
+              source_line(theirs.site)),
           mine.site);
   }
   (void)group;
@@ -285,7 +298,8 @@ void Machine::complete_threadgroup_barrier(Simdgroup& group) {
 Moment Machine::moment(bool device_memory) const {
   const Simdgroup& g = simdgroups_[current_->index / simd_width];
   return {
-      current_->index, device_memory ? device_epoch_ : threadgroup_epoch_,
+      current_->index,
+      device_memory ? device_epoch_ : threadgroup_epoch_,
       device_memory ? g.device_epoch : g.threadgroup_epoch};
 }
 
@@ -310,8 +324,10 @@ void Machine::access_shared(
   } else if (write || !is_program_constant(address)) {
     fail(
         fmt::format(
-            "{} of {} bytes is out of bounds of everything, at {:#x}", verb,
-            bytes, address),
+            "{} of {} bytes is out of bounds of everything, at {:#x}",
+            verb,
+            bytes,
+            address),
         site);
   }
 }
@@ -341,7 +357,8 @@ std::uintptr_t Machine::declare(
     fail(
         fmt::format(
             "expected threadgroup memory of at most {} bytes; got {}",
-            threadgroup_.limit(), threadgroup_.declared_bytes()),
+            threadgroup_.limit(),
+            threadgroup_.declared_bytes()),
         nullptr);
   return address;
 }
@@ -352,21 +369,34 @@ std::uint32_t Machine::builtin(unsigned kind, unsigned axis) const {
     return (dispatch_.grid[i] + size_[i] - 1) / size_[i];
   };
   switch (kind) {
-    case 1: return group_[axis] * size_[axis] + local[axis];
-    case 2: return group_[axis];
-    case 3: return local[axis];
-    case 4: return current_->index;
-    case 5: return current_->index % simd_width;
-    case 6: return current_->index / simd_width;
-    case 7: return extent_[axis];
-    case 8: return groups(axis);
-    case 9: return dispatch_.grid[axis];
-    case 10: return static_cast<std::uint32_t>(simdgroups_.size());
+    case 1:
+      return group_[axis] * size_[axis] + local[axis];
+    case 2:
+      return group_[axis];
+    case 3:
+      return local[axis];
+    case 4:
+      return current_->index;
+    case 5:
+      return current_->index % simd_width;
+    case 6:
+      return current_->index / simd_width;
+    case 7:
+      return extent_[axis];
+    case 8:
+      return groups(axis);
+    case 9:
+      return dispatch_.grid[axis];
+    case 10:
+      return static_cast<std::uint32_t>(simdgroups_.size());
     case 11:
-    case 12: return simd_width;
-    case 13: return size_[axis];
-    default: return (product(size_) + simd_width - 1) / simd_width;
+    case 12:
+      return simd_width;
+    case 13:
+      return size_[axis];
+    default:
+      return (product(size_) + simd_width - 1) / simd_width;
   }
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -19,8 +19,13 @@ constexpr unsigned simd_width = 32;
 using Position = std::array<std::uint32_t, 3>;
 
 enum class Meeting {
-  threadgroup_barrier, simdgroup_barrier, matrix, matrix_access, shuffle,
-  reduction, ballot
+  threadgroup_barrier,
+  simdgroup_barrier,
+  matrix,
+  matrix_access,
+  shuffle,
+  reduction,
+  ballot
 };
 const char* name_of(Meeting meeting);
 
@@ -45,11 +50,11 @@ struct Thread {
 };
 
 struct Simdgroup {
-  unsigned first = 0, lanes = 0;  // threads
+  unsigned first = 0, lanes = 0; // threads
   unsigned waiting = 0, ended = 0;
-  unsigned next = 0;  // the lane that goes on
+  unsigned next = 0; // the lane that goes on
   unsigned stride = 1;
-  unsigned sample = 0;  // a thread that waits, if any does
+  unsigned sample = 0; // a thread that waits, if any does
   bool at_barrier = false;
   std::uint32_t device_epoch = 0, threadgroup_epoch = 0;
 };
@@ -92,7 +97,7 @@ class Machine {
   void prepare_threads(unsigned seed);
   void switch_to(Thread& thread);
   void end_thread();
-  void leave();  // to a thread that can go on
+  void leave(); // to a thread that can go on
   void access_shared(
       std::uintptr_t address, std::size_t bytes, bool write, const void* site);
   Thread* ready_lane(Simdgroup& group);
@@ -118,7 +123,7 @@ class Machine {
   std::vector<Thread> threads_;
   std::vector<Simdgroup> simdgroups_;
   std::uint32_t device_epoch_ = 0, threadgroup_epoch_ = 0;
-  unsigned running_ = 0;  // threads that have not ended
+  unsigned running_ = 0; // threads that have not ended
   Thread main_;
   Thread* current_ = &main_;
   std::minstd_rand random_;
@@ -130,4 +135,4 @@ class Machine {
 // The one that runs.
 extern Machine* machine;
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -13,8 +13,7 @@ inline std::uint16_t bfloat_bits(float value) {
   const auto word = std::bit_cast<std::uint32_t>(value);
   if ((word & 0x7fffffffu) > 0x7f800000u)
     return static_cast<std::uint16_t>(word >> 16 | 0x40u);
-  return static_cast<std::uint16_t>(
-      (word + 0x7fffu + (word >> 16 & 1u)) >> 16);
+  return static_cast<std::uint16_t>((word + 0x7fffu + (word >> 16 & 1u)) >> 16);
 }
 
 inline float load_number(const void* data, unsigned i, Element type) {
@@ -38,4 +37,4 @@ inline void store_number(void* data, unsigned i, Element type, float value) {
   std::memcpy(static_cast<char*>(data) + 2 * i, &bits, sizeof bits);
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -9,8 +9,8 @@
 namespace tessera::metal {
 
 constexpr std::uint16_t no_thread = 0xffff;
-constexpr std::uint16_t many_threads = 0xfffe;   // of several simdgroups
-constexpr std::uint16_t many_lanes = 0x8000;     // flag: of one simdgroup
+constexpr std::uint16_t many_threads = 0xfffe; // of several simdgroups
+constexpr std::uint16_t many_lanes = 0x8000;   // flag: of one simdgroup
 
 // A moment in a threadgroup: barriers passed that order this kind of memory.
 struct Moment {
@@ -26,7 +26,9 @@ struct Cell {
 };
 
 inline bool before(
-    std::uint16_t thread, std::uint32_t epoch, std::uint32_t simd_epoch,
+    std::uint16_t thread,
+    std::uint32_t epoch,
+    std::uint32_t simd_epoch,
     const Moment& now) {
   if (thread == no_thread || epoch < now.threadgroup_epoch)
     return true;
@@ -34,8 +36,7 @@ inline bool before(
     return false;
   if (thread == now.thread)
     return true;
-  const bool same_simdgroup =
-      (thread & ~many_lanes) / 32 == now.thread / 32;
+  const bool same_simdgroup = (thread & ~many_lanes) / 32 == now.thread / 32;
   return same_simdgroup && simd_epoch < now.simdgroup_epoch;
 }
 
@@ -68,4 +69,4 @@ inline void note_read(Cell& cell, const Moment& now) {
   cell.read_simd_epoch = now.simdgroup_epoch;
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

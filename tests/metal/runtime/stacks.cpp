@@ -10,12 +10,16 @@ namespace {
 
 constexpr std::size_t page = 4096;
 
-}  // namespace
+} // namespace
 
 Stacks::Stacks(std::size_t count) : mapped_(count * (bytes + page) + page) {
   void* base = mmap(
-      nullptr, mapped_, PROT_NONE,
-      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      nullptr,
+      mapped_,
+      PROT_NONE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+      -1,
+      0);
   if (base == MAP_FAILED)
     throw std::system_error(errno, std::generic_category(), "mmap");
   base_ = static_cast<std::byte*>(base);
@@ -35,4 +39,4 @@ std::uintptr_t Stacks::low(std::size_t index) const {
       index * (bytes + page);
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -23,4 +23,4 @@ class Stacks {
   std::byte* base_;
 };
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t gap = 256;
 constexpr std::size_t most_variables = 64;
 
-}  // namespace
+} // namespace
 
 ThreadgroupMemory::ThreadgroupMemory(std::size_t limit)
     : limit_(limit),
@@ -40,8 +40,7 @@ std::uintptr_t ThreadgroupMemory::declare(
 }
 
 std::string ThreadgroupMemory::access(
-    std::uintptr_t address, std::size_t bytes, bool write,
-    const Moment& now) {
+    std::uintptr_t address, std::size_t bytes, bool write, const Moment& now) {
   const std::size_t offset = address - base_;
   for (std::size_t i = offset; i < offset + bytes; ++i) {
     if (i >= inside_.size() || !inside_[i])
@@ -74,4 +73,4 @@ void ThreadgroupMemory::clear() {
   end_ = 0;
 }
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

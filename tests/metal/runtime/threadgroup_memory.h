@@ -25,8 +25,7 @@ class ThreadgroupMemory {
   }
   // What is wrong with an access; empty where nothing is.
   std::string access(
-      std::uintptr_t address, std::size_t bytes, bool write,
-      const Moment& now);
+      std::uintptr_t address, std::size_t bytes, bool write, const Moment& now);
 
   std::size_t declared_bytes() const {
     return declared_;
@@ -45,8 +44,8 @@ class ThreadgroupMemory {
   std::vector<std::byte> arena_;
   std::uintptr_t base_;
   std::vector<Cell> cells_;
-  std::vector<bool> inside_;  // of each byte, whether a variable has it
+  std::vector<bool> inside_; // of each byte, whether a variable has it
   std::vector<Variable> variables_;
 };
 
-}  // namespace tessera::metal
+} // namespace tessera::metal

@@ -15,8 +15,7 @@ namespace metal {
 
 TESSERA_FUNC uint atomic_fetch_add_explicit(
     volatile device atomic_uint* object, uint value, memory_order) {
-  return tessera_atomic_add(
-      (__global uint*)&object->tessera_value, value);
+  return tessera_atomic_add((__global uint*)&object->tessera_value, value);
 }
 
-}  // namespace metal
+} // namespace metal

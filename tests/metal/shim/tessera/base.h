@@ -73,4 +73,5 @@ typedef __PTRDIFF_TYPE__ ptrdiff_t;
 
 // Everything that is declared from here on is inlined: a helper's reference to
 // its caller's variable is then known to be private, and goes unchecked.
-#pragma clang attribute push(__attribute__((always_inline)), apply_to = function)
+#pragma clang attribute push( \
+    __attribute__((always_inline)), apply_to = function)

@@ -4,9 +4,9 @@
 
 namespace metal {
 
-#define TESSERA_SIGNED_ABS(T)                \
-  TESSERA_FUNC constexpr T abs(T x) {        \
-    return (T)(x < 0 ? -x : x);              \
+#define TESSERA_SIGNED_ABS(T)         \
+  TESSERA_FUNC constexpr T abs(T x) { \
+    return (T)(x < 0 ? -x : x);       \
   }
 TESSERA_SIGNED_ABS(char)
 TESSERA_SIGNED_ABS(short)
@@ -38,4 +38,4 @@ TESSERA_FUNC uint rotate(uint x, uint n) {
   return (x << (n & 31u)) | (x >> ((32u - n) & 31u));
 }
 
-}  // namespace metal
+} // namespace metal

@@ -25,29 +25,31 @@ struct tessera_parameter {
 template <typename T>
 struct tessera_parameter<T __attribute__((ext_vector_type(2)))> {
   static metal::vec<T, 2> get(uint kind, uint) {
-    return tessera_vector<metal::vec<T, 2>>((T)tessera_builtin(kind, 0), (T)tessera_builtin(kind, 1));
+    return tessera_vector<metal::vec<T, 2>>(
+        (T)tessera_builtin(kind, 0), (T)tessera_builtin(kind, 1));
   }
 };
 template <typename T>
 struct tessera_parameter<T __attribute__((ext_vector_type(3)))> {
   static metal::vec<T, 3> get(uint kind, uint) {
     return tessera_vector<metal::vec<T, 3>>(
-        (T)tessera_builtin(kind, 0), (T)tessera_builtin(kind, 1),
+        (T)tessera_builtin(kind, 0),
+        (T)tessera_builtin(kind, 1),
         (T)tessera_builtin(kind, 2));
   }
 };
-#define TESSERA_PARAMETER(space)                                  \
-  template <typename T>                                           \
-  struct tessera_parameter<space T*> {                            \
-    static space T* get(uint, uint slot) {                        \
-      return (space T*)tessera_buffer(slot);                      \
-    }                                                             \
-  };                                                              \
-  template <typename T>                                           \
-  struct tessera_parameter<space T&> {                            \
-    static space T& get(uint, uint slot) {                        \
-      return *(space T*)tessera_buffer(slot);                     \
-    }                                                             \
+#define TESSERA_PARAMETER(space)              \
+  template <typename T>                       \
+  struct tessera_parameter<space T*> {        \
+    static space T* get(uint, uint slot) {    \
+      return (space T*)tessera_buffer(slot);  \
+    }                                         \
+  };                                          \
+  template <typename T>                       \
+  struct tessera_parameter<space T&> {        \
+    static space T& get(uint, uint slot) {    \
+      return *(space T*)tessera_buffer(slot); \
+    }                                         \
   };
 TESSERA_PARAMETER(__global)
 TESSERA_PARAMETER(__constant)

@@ -7,22 +7,22 @@ namespace metal {
 template <typename T>
 struct numeric_limits;
 
-#define TESSERA_INTEGER_LIMITS(T, low, high)              \
-  template <>                                             \
-  struct numeric_limits<T> {                              \
-    static constexpr constant bool is_integer = true;     \
-    static constexpr constant bool has_infinity = false;  \
-    static constexpr constant int digits =                \
-        8 * (int)sizeof(T) - ((T)-1 < (T)0 ? 1 : 0);      \
-    static constexpr T min() {                            \
-      return low;                                         \
-    }                                                     \
-    static constexpr T lowest() {                         \
-      return low;                                         \
-    }                                                     \
-    static constexpr T max() {                            \
-      return high;                                        \
-    }                                                     \
+#define TESSERA_INTEGER_LIMITS(T, low, high)             \
+  template <>                                            \
+  struct numeric_limits<T> {                             \
+    static constexpr constant bool is_integer = true;    \
+    static constexpr constant bool has_infinity = false; \
+    static constexpr constant int digits =               \
+        8 * (int)sizeof(T) - ((T)-1 < (T)0 ? 1 : 0);     \
+    static constexpr T min() {                           \
+      return low;                                        \
+    }                                                    \
+    static constexpr T lowest() {                        \
+      return low;                                        \
+    }                                                    \
+    static constexpr T max() {                           \
+      return high;                                       \
+    }                                                    \
   };
 TESSERA_INTEGER_LIMITS(char, -128, 127)
 TESSERA_INTEGER_LIMITS(signed char, -128, 127)
@@ -76,4 +76,4 @@ TESSERA_FLOAT_LIMITS(float, 0x1p-126f, 0x1.fffffep127f, 0x1p-23f, 24)
 TESSERA_FLOAT_LIMITS(half, 0x1p-14f, 65504.0f, 0x1p-10f, 11)
 TESSERA_FLOAT_LIMITS(bfloat, 0x1p-126f, 0x1.fep127f, 0x1p-7f, 8)
 
-}  // namespace metal
+} // namespace metal

@@ -14,8 +14,11 @@ constexpr constant int tessera_element<bfloat> = 2;
 
 extern "C" {
 void tessera_matrix_multiply(
-    uint types, __private void* __attribute__((noescape)) d, const __private void* __attribute__((noescape)) a,
-    const __private void* __attribute__((noescape)) b, const __private void* __attribute__((noescape)) c);
+    uint types,
+    __private void* __attribute__((noescape)) d,
+    const __private void* __attribute__((noescape)) a,
+    const __private void* __attribute__((noescape)) b,
+    const __private void* __attribute__((noescape)) c);
 void tessera_matrix_access(int kind);
 }
 
@@ -64,18 +67,24 @@ TESSERA_FUNC simdgroup_matrix<T, C, R> make_filled_simdgroup_matrix(T value) {
 
 template <typename D, typename A, typename B, typename C>
 TESSERA_FUNC void simdgroup_multiply_accumulate(
-    thread simdgroup_matrix<D, 8, 8>& d, const thread simdgroup_matrix<A, 8, 8>& a,
-    const thread simdgroup_matrix<B, 8, 8>& b, const thread simdgroup_matrix<C, 8, 8>& c) {
+    thread simdgroup_matrix<D, 8, 8>& d,
+    const thread simdgroup_matrix<A, 8, 8>& a,
+    const thread simdgroup_matrix<B, 8, 8>& b,
+    const thread simdgroup_matrix<C, 8, 8>& c) {
   tessera_matrix_multiply(
-      (uint)(tessera_element<D> | tessera_element<A> << 2 | tessera_element<B> << 4 |
-             tessera_element<C> << 6),
-      &d.elements, &a.elements, &b.elements, &c.elements);
+      (uint)(tessera_element<D> | tessera_element<A> << 2 | tessera_element<B> << 4 | tessera_element<C> << 6),
+      &d.elements,
+      &a.elements,
+      &b.elements,
+      &c.elements);
 }
 template <typename D, typename A, typename B>
 TESSERA_FUNC void simdgroup_multiply(
-    thread simdgroup_matrix<D, 8, 8>& d, const thread simdgroup_matrix<A, 8, 8>& a,
+    thread simdgroup_matrix<D, 8, 8>& d,
+    const thread simdgroup_matrix<A, 8, 8>& a,
     const thread simdgroup_matrix<B, 8, 8>& b) {
-  const simdgroup_matrix<D, 8, 8> zero = make_filled_simdgroup_matrix<D, 8, 8>(D(0));
+  const simdgroup_matrix<D, 8, 8> zero =
+      make_filled_simdgroup_matrix<D, 8, 8>(D(0));
   simdgroup_multiply_accumulate(d, a, b, zero);
 }
 template <typename T>
@@ -87,30 +96,38 @@ TESSERA_FUNC simdgroup_matrix<T, 8, 8> operator*(
 }
 
 // The origin is (column, row), as Metal's matrices count.
-#define TESSERA_LOAD_STORE(space)                                              \
-  template <typename T>                                                        \
-  TESSERA_FUNC void simdgroup_load(                                            \
-      thread simdgroup_matrix<T, 8, 8>& d, const space T* src,                 \
-      ulong elements_per_row = 8, ulong2 origin = (ulong2)0, bool transpose = false) { \
-    tessera_matrix_access(0);                                                  \
-    const ulong row = (ulong)d.tessera_row(), column = (ulong)d.tessera_column();                    \
-    const ulong r = origin.y + (transpose ? column : row);                     \
-    const ulong c = origin.x + (transpose ? row : column);                     \
-    d.elements.x = src[r * elements_per_row + c];                              \
-    d.elements.y = src[(r + transpose) * elements_per_row + c + !transpose];   \
-  }                                                                            \
-  template <typename T>                                                        \
-  TESSERA_FUNC void simdgroup_store(                                           \
-      thread simdgroup_matrix<T, 8, 8>& a, space T* dst,                 \
-      ulong elements_per_row = 8, ulong2 origin = (ulong2)0, bool transpose = false) { \
-    tessera_matrix_access(1);                                                  \
-    const ulong row = (ulong)a.tessera_row(), column = (ulong)a.tessera_column();                    \
-    const ulong r = origin.y + (transpose ? column : row);                     \
-    const ulong c = origin.x + (transpose ? row : column);                     \
-    dst[r * elements_per_row + c] = a.elements.x;                              \
-    dst[(r + transpose) * elements_per_row + c + !transpose] = a.elements.y;   \
+#define TESSERA_LOAD_STORE(space)                                            \
+  template <typename T>                                                      \
+  TESSERA_FUNC void simdgroup_load(                                          \
+      thread simdgroup_matrix<T, 8, 8>& d,                                   \
+      const space T* src,                                                    \
+      ulong elements_per_row = 8,                                            \
+      ulong2 origin = (ulong2)0,                                             \
+      bool transpose = false) {                                              \
+    tessera_matrix_access(0);                                                \
+    const ulong row = (ulong)d.tessera_row(),                                \
+                column = (ulong)d.tessera_column();                          \
+    const ulong r = origin.y + (transpose ? column : row);                   \
+    const ulong c = origin.x + (transpose ? row : column);                   \
+    d.elements.x = src[r * elements_per_row + c];                            \
+    d.elements.y = src[(r + transpose) * elements_per_row + c + !transpose]; \
+  }                                                                          \
+  template <typename T>                                                      \
+  TESSERA_FUNC void simdgroup_store(                                         \
+      thread simdgroup_matrix<T, 8, 8>& a,                                   \
+      space T* dst,                                                          \
+      ulong elements_per_row = 8,                                            \
+      ulong2 origin = (ulong2)0,                                             \
+      bool transpose = false) {                                              \
+    tessera_matrix_access(1);                                                \
+    const ulong row = (ulong)a.tessera_row(),                                \
+                column = (ulong)a.tessera_column();                          \
+    const ulong r = origin.y + (transpose ? column : row);                   \
+    const ulong c = origin.x + (transpose ? row : column);                   \
+    dst[r * elements_per_row + c] = a.elements.x;                            \
+    dst[(r + transpose) * elements_per_row + c + !transpose] = a.elements.y; \
   }
 TESSERA_LOAD_STORE(__global)
 TESSERA_LOAD_STORE(__local)
 
-}  // namespace metal
+} // namespace metal

@@ -17,14 +17,23 @@ enum tessera_reduction {
   tessera_inclusive_product,
   tessera_exclusive_product
 };
-enum tessera_shuffle { tessera_index, tessera_xor_lane, tessera_up, tessera_down,
-                       tessera_rotate_up, tessera_rotate_down };
+enum tessera_shuffle {
+  tessera_index,
+  tessera_xor_lane,
+  tessera_up,
+  tessera_down,
+  tessera_rotate_up,
+  tessera_rotate_down
+};
 
 extern "C" {
 void tessera_threadgroup_barrier(uint flags);
 void tessera_simdgroup_barrier(uint flags);
 void tessera_simd_shuffle(
-    int kind, __private void* __attribute__((noescape)) value, uint bytes, uint lane);
+    int kind,
+    __private void* __attribute__((noescape)) value,
+    uint bytes,
+    uint lane);
 float tessera_reduce_float(int kind, float value);
 long tessera_reduce_long(int kind, long value);
 ulong tessera_reduce_ulong(int kind, ulong value);
@@ -52,11 +61,11 @@ TESSERA_FUNC void simdgroup_barrier(mem_flags flags) {
   tessera_simdgroup_barrier((uint)flags);
 }
 
-#define TESSERA_SHUFFLE(name, kind)                         \
-  template <typename T>                                     \
-  TESSERA_FUNC T name(T data, ushort lane) {                \
-    tessera_simd_shuffle(kind, &data, sizeof(T), lane);     \
-    return data;                                            \
+#define TESSERA_SHUFFLE(name, kind)                     \
+  template <typename T>                                 \
+  TESSERA_FUNC T name(T data, ushort lane) {            \
+    tessera_simd_shuffle(kind, &data, sizeof(T), lane); \
+    return data;                                        \
   }
 TESSERA_SHUFFLE(simd_shuffle, tessera_index)
 TESSERA_SHUFFLE(simd_broadcast, tessera_index)
@@ -72,21 +81,25 @@ TESSERA_FUNC T simd_broadcast_first(T data) {
   return data;
 }
 template <typename T>
-TESSERA_FUNC T simd_shuffle_and_fill_up(
-    T data, T filling, ushort delta, ushort modulo = 32) {
+TESSERA_FUNC T
+simd_shuffle_and_fill_up(T data, T filling, ushort delta, ushort modulo = 32) {
   const T up = simd_shuffle(
-      data, (ushort)((tessera_lane() - delta) % modulo + tessera_lane() / modulo * modulo));
+      data,
+      (ushort)((tessera_lane() - delta) % modulo + tessera_lane() / modulo * modulo));
   const T fill = simd_shuffle(
-      filling, (ushort)((tessera_lane() - delta) % modulo + tessera_lane() / modulo * modulo));
+      filling,
+      (ushort)((tessera_lane() - delta) % modulo + tessera_lane() / modulo * modulo));
   return tessera_lane() % modulo >= delta ? up : fill;
 }
 template <typename T>
 TESSERA_FUNC T simd_shuffle_and_fill_down(
     T data, T filling, ushort delta, ushort modulo = 32) {
   const T down = simd_shuffle(
-      data, (ushort)((tessera_lane() + delta) % modulo + tessera_lane() / modulo * modulo));
+      data,
+      (ushort)((tessera_lane() + delta) % modulo + tessera_lane() / modulo * modulo));
   const T fill = simd_shuffle(
-      filling, (ushort)((tessera_lane() + delta) % modulo + tessera_lane() / modulo * modulo));
+      filling,
+      (ushort)((tessera_lane() + delta) % modulo + tessera_lane() / modulo * modulo));
   return tessera_lane() % modulo + delta < modulo ? down : fill;
 }
 
@@ -99,18 +112,19 @@ TESSERA_FUNC T tessera_reduce(int kind, T value) {
   else
     return (T)tessera_reduce_ulong(kind, value);
 }
-#define TESSERA_REDUCE(name, kind)                              \
-  template <typename T>                                         \
-  TESSERA_FUNC T name(T data) {                                 \
-    return tessera_reduce(kind, data);                          \
-  }                                                             \
-  template <typename T>                                         \
-  TESSERA_FUNC vec<T, 2> name(vec<T, 2> v) {                    \
-    return tessera_vector<vec<T, 2>>(name(v.x), name(v.y));                     \
-  }                                                             \
-  template <typename T>                                         \
-  TESSERA_FUNC vec<T, 4> name(vec<T, 4> v) {                    \
-    return tessera_vector<vec<T, 4>>(name(v.x), name(v.y), name(v.z), name(v.w)); \
+#define TESSERA_REDUCE(name, kind)                          \
+  template <typename T>                                     \
+  TESSERA_FUNC T name(T data) {                             \
+    return tessera_reduce(kind, data);                      \
+  }                                                         \
+  template <typename T>                                     \
+  TESSERA_FUNC vec<T, 2> name(vec<T, 2> v) {                \
+    return tessera_vector<vec<T, 2>>(name(v.x), name(v.y)); \
+  }                                                         \
+  template <typename T>                                     \
+  TESSERA_FUNC vec<T, 4> name(vec<T, 4> v) {                \
+    return tessera_vector<vec<T, 4>>(                       \
+        name(v.x), name(v.y), name(v.z), name(v.w));        \
   }
 TESSERA_REDUCE(simd_sum, tessera_sum)
 TESSERA_REDUCE(simd_product, tessera_product)
@@ -152,4 +166,4 @@ TESSERA_FUNC bool simd_is_first() {
   return tessera_lane() == 0;
 }
 
-}  // namespace metal
+} // namespace metal

@@ -9,10 +9,10 @@ TESSERA_FUNC ushort __metal_get_thread_index_in_simdgroup(ushort) {
   return (ushort)tessera_lane();
 }
 
-#define TESSERA_ALIAS(name)                                         \
-  template <typename T>                                             \
-  TESSERA_FUNC T __metal_##name(T data, ushort lane) {              \
-    return metal::name(data, lane);                                 \
+#define TESSERA_ALIAS(name)                            \
+  template <typename T>                                \
+  TESSERA_FUNC T __metal_##name(T data, ushort lane) { \
+    return metal::name(data, lane);                    \
   }
 TESSERA_ALIAS(simd_broadcast)
 TESSERA_ALIAS(simd_shuffle)
@@ -22,18 +22,18 @@ TESSERA_ALIAS(simd_shuffle_down)
 TESSERA_ALIAS(simd_shuffle_rotate_up)
 TESSERA_ALIAS(simd_shuffle_rotate_down)
 #undef TESSERA_ALIAS
-#define TESSERA_ALIAS(name)                                         \
-  template <typename T>                                             \
-  TESSERA_FUNC T __metal_##name(T a, T b, ushort d, ushort m) {     \
-    return metal::name(a, b, d, m);                                 \
+#define TESSERA_ALIAS(name)                                     \
+  template <typename T>                                         \
+  TESSERA_FUNC T __metal_##name(T a, T b, ushort d, ushort m) { \
+    return metal::name(a, b, d, m);                             \
   }
 TESSERA_ALIAS(simd_shuffle_and_fill_up)
 TESSERA_ALIAS(simd_shuffle_and_fill_down)
 #undef TESSERA_ALIAS
-#define TESSERA_ALIAS(name)                                         \
-  template <typename T>                                             \
-  TESSERA_FUNC T __metal_##name(T data) {                           \
-    return metal::name(data);                                       \
+#define TESSERA_ALIAS(name)               \
+  template <typename T>                   \
+  TESSERA_FUNC T __metal_##name(T data) { \
+    return metal::name(data);             \
   }
 TESSERA_ALIAS(simd_sum)
 TESSERA_ALIAS(simd_product)

@@ -136,4 +136,4 @@ struct conditional<false, T, U> {
 template <bool condition, typename T, typename U>
 using conditional_t = typename conditional<condition, T, U>::type;
 
-}  // namespace metal
+} // namespace metal

@@ -1,7 +1,8 @@
 #pragma once
 
 // Vectors (section 2.2) are clang's own. It takes no constructor calls of them,
-// so the executor puts tessera_vector<float2>(a, b) in the place of float2(a, b).
+// so the executor puts tessera_vector<float2>(a, b) in the place of float2(a,
+// b).
 
 namespace metal {
 
@@ -36,7 +37,7 @@ struct packed_vec {
   }
 };
 
-}  // namespace metal
+} // namespace metal
 
 #define TESSERA_NAMES(T)                         \
   typedef metal::vec<T, 2> T##2;                 \
