@@ -59,9 +59,9 @@ struct Along {
   }
 
   // sum += tile * rows.
-  template <typename S>
+  template <typename Total>
   void add_product_to(
-      thread S& sum, thread const Tile& tile, Span live, Lane lane)
+      thread Total& sum, thread const Tile& tile, Span live, Lane lane)
       const {
     if (staging == direct) {
       add_product<F>(sum, 0, tile, source, row, live, lane);

@@ -5,15 +5,15 @@
 // In memory, [rows][features] with a last axis without gaps; where `packed`,
 // the rows of several heads one after the other. What lies beyond the ends is
 // 0.
-template <typename P, int features, bool packed = false>
+template <typename Pointer, int features, bool packed = false>
 struct Rows {
-  P data;
+  Pointer data;
   int64_t stride;
   int rows;
   int rows_of_head;    // read where packed
   int64_t head_stride; // the same
 
-  P row(int row) const {
+  Pointer row(int row) const {
     return packed ? data + (row / rows_of_head) * head_stride +
             (row % rows_of_head) * stride
                   : data + row * stride;
@@ -28,7 +28,7 @@ struct Rows {
     const int r = first + lane.row;
     const int f = feature + lane.column;
     if (all_inside(first)) {
-      const P from = row(r) + f;
+      const Pointer from = row(r) + f;
       return {float(from[0]), float(from[1])};
     }
     return {at(r, f), at(r, f + 1)};

@@ -42,9 +42,9 @@ void add_scores(
 }
 
 // sum += tile * b for 8 * F features of the sum from fragment `first` on.
-template <int F, typename S, typename B>
+template <int F, typename Total, typename B>
 void add_product(
-    thread S& sum,
+    thread Total& sum,
     int first,
     thread const Tile& tile,
     B b,

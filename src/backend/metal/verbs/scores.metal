@@ -2,20 +2,20 @@
 
 // An array [batch, heads, queries, keys] by its strides; an axis of 1 is
 // broadcast.
-template <typename P>
+template <typename Pointer>
 struct Grid {
-  P data;
+  Pointer data;
   int64_t strides[4];
 
-  P at(int b, int h, int i, int j) const {
+  Pointer at(int b, int h, int i, int j) const {
     return data + b * strides[0] + h * strides[1] + i * strides[2] +
         j * strides[3];
   }
 };
 
-template <typename P, typename S, typename G>
-Grid<P> grid_of(P data, S shape, G strides) {
-  Grid<P> grid;
+template <typename Pointer, typename Shape, typename Strides>
+Grid<Pointer> grid_of(Pointer data, Shape shape, Strides strides) {
+  Grid<Pointer> grid;
   grid.data = data;
   for (int a = 0; a < 4; ++a) {
     grid.strides[a] = shape[a] == 1 ? 0 : strides[a];
@@ -47,8 +47,8 @@ inline bool overlap(Ids a, Ids b) {
   return a.lo <= b.hi && b.lo <= a.hi;
 }
 
-template <typename P>
-Ids ids_of(P segments, int64_t stride, Span rows, Lane lane) {
+template <typename Pointer>
+Ids ids_of(Pointer segments, int64_t stride, Span rows, Lane lane) {
   Ids ids = {0x7fffffff, int(0x80000000u)};
   for (int x = rows.lo + lane.index; x < rows.hi; x += 32) {
     const int id = segments[x * stride];

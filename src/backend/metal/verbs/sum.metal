@@ -1,10 +1,10 @@
 // What a simdgroup adds up over the whole loop, float32: R x features, in
 // registers, or one slot a lane of threadgroup or device memory, which no other
-// lane touches. P is the pointer to the lane's first slot.
-template <typename P, int features, bool spilled>
+// lane touches. Pointer is that to the lane's first slot.
+template <typename Pointer, int features, bool spilled>
 struct Sum {
   enum : int { F = (features + 7) / 8 };
-  P slots;
+  Pointer slots;
   float2 fragments[spilled ? 1 : R][spilled ? 1 : F];
 
   float2 get(int i, int f) const {
