@@ -234,6 +234,52 @@ TEST(Language, NamedInstances) {
       caught(dispatch).find("expected a kernel named f_7"), std::string::npos);
 }
 
+// A text as MLX 0.32.4 makes it of a call of metal_kernel, taken from an
+// exported function, with the include that MLX puts in front.
+TEST(Language, AKernelOfMlx) {
+  const std::string name =
+      "custom_kernel_demo__bfloat16_t_bfloat16_t_floats_bfloat16_tc_bfloat16_t";
+  const std::string source =
+      "#include \"mlx/backend/metal/kernels/utils.h\"\n"
+      "template <typename U> METAL_FUNC U twice(U u) { return u + u; }\n"
+      "template <typename T>\n"
+      "[[kernel]] void " +
+      name +
+      "(\n"
+      "  const device bfloat16_t* x [[buffer(0)]],\n"
+      "  const constant int* x_shape [[buffer(1)]],\n"
+      "  const constant float& scale [[buffer(2)]],\n"
+      "  const constant bfloat16_t* small [[buffer(3)]],\n"
+      "  device bfloat16_t* y [[buffer(4)]],\n"
+      "  uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],\n"
+      "  uint3 thread_position_in_grid [[thread_position_in_grid]]) {\n\n"
+      "    threadgroup T tile[32];\n"
+      "    uint i = thread_position_in_grid.x;\n"
+      "    uint l = thread_index_in_simdgroup;\n"
+      "    tile[l] = i < uint(x_shape[0]) ? x[i] : T(0);\n"
+      "    simdgroup_barrier(mem_flags::mem_threadgroup);\n"
+      "    T s = simd_sum(tile[31 - l]);\n"
+      "    if (i < uint(x_shape[0])) y[i] = T(float(s) * scale + "
+      "float(small[1]));\n\n}\n\n"
+      "template [[host_name(\"" +
+      name + "\")]] [[kernel]] decltype(" + name + "<bfloat16_t>) " + name +
+      "<bfloat16_t>;\n";
+  const std::uint16_t one = 0x3f80, two = 0x4000;
+  std::vector<std::uint16_t> x(50, one), small = {one, two}, y(50);
+  std::vector<int> shape = {50};
+  std::vector<float> scale = {0.5f};
+  const Dispatch dispatch{
+      source,
+      name,
+      {64, 1, 1},
+      {32, 1, 1},
+      {input(x), input(shape), input(scale), input(small), output(y)}};
+  EXPECT_EQ(
+      execute(dispatch, {.schedules = 2, .registers = true}).reductions, 2u);
+  EXPECT_EQ(y[0], 0x4190);  // 32 / 2 + 2
+  EXPECT_EQ(y[49], 0x4130); // 18 / 2 + 2
+}
+
 TEST(Language, FunctionConstants) {
   std::vector<float> out(32), mask;
   Dispatch dispatch = one_group(
@@ -359,6 +405,19 @@ TEST_F(Refused, WhatMetalHasNot) {
   EXPECT_NE(body("auto g = [&] { return 1; };"), "");
   EXPECT_NE(body("throw 1;"), "");
   EXPECT_NE(body("undeclared(1);"), "");
+}
+
+TEST_F(Refused, ThreadgroupVariablesOutsideKernels) {
+  EXPECT_EQ(body("{ threadgroup float u[2]; u[0] = 1; }"), "");
+  EXPECT_NE(
+      why("void g() { threadgroup float t[4]; t[0] = 1; }\n"
+          "[[kernel]] void f(device float* out [[buffer(0)]]) { g(); }")
+          .find("threadgroup variables in kernels alone"),
+      std::string::npos);
+  EXPECT_EQ(
+      why("kernel void f(device float* out [[buffer(0)]]) {\n"
+          "  threadgroup float t[4], u; t[0] = 1; u = 2; out[0] = t[0] + u; }"),
+      "");
 }
 
 TEST_F(Refused, AParameterWithoutAttribute) {

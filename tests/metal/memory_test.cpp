@@ -168,7 +168,7 @@ TEST_F(Memory, CatchesUninitialisedMatrices) {
 TEST_F(Memory, SaysTheLine) {
   const std::string what = caught(kernel("float x = 1;\nout[i + 1] = x;"));
   // Two lines of prelude, three of signature, the second of the body.
-  EXPECT_NE(what.find("\n    at kernel.metal:7"), std::string::npos) << what;
+  EXPECT_NE(what.find("\n    at text.metal:7"), std::string::npos) << what;
 }
 
 } // namespace

@@ -16,7 +16,7 @@
 #include "compile/process.h"
 #include "compile/text.h"
 
-// TESSERA_METAL_SHIM, _HEADERS, _CACHE and _CLANG come from CMake.
+// TESSERA_METAL_SHIM, _COMPILE, _HEADERS, _CACHE and _CLANG come from CMake.
 namespace tessera::metal {
 namespace fs = std::filesystem;
 namespace {
@@ -31,16 +31,17 @@ void write_file(const fs::path& path, const std::string& text) {
 }
 
 // Everything that decides about the machine code, but for the text.
-const std::string& shim_key() {
+const std::string& tool_key() {
   static const std::string key = [] {
-    std::string all = "4 " TESSERA_METAL_CLANG " " TESSERA_METAL_HEADERS;
-    for (const auto& file :
-         fs::recursive_directory_iterator(TESSERA_METAL_SHIM))
-      if (file.is_regular_file())
-        all += fmt::format(
-            "{:x}",
-            XXH3_64bits(read_file(file.path()).data(), file.file_size()));
-    return all;
+    std::uint64_t sum = 0; // in whatever order files are found
+    for (const char* folder : {TESSERA_METAL_SHIM, TESSERA_METAL_COMPILE})
+      for (const auto& file : fs::recursive_directory_iterator(folder))
+        if (file.is_regular_file()) {
+          const std::string text = read_file(file.path());
+          sum += XXH3_64bits(text.data(), text.size());
+        }
+    return fmt::format(
+        "{:x} {} {}", sum, TESSERA_METAL_CLANG, TESSERA_METAL_HEADERS);
   }();
   return key;
 }
@@ -50,7 +51,7 @@ std::string constant_flag(unsigned number, const std::string& value) {
 }
 
 std::string key_of(const Dispatch& dispatch, Fill fill) {
-  std::string all = shim_key() + dispatch.source + '\0' + dispatch.function;
+  std::string all = tool_key() + dispatch.source + '\0' + dispatch.function;
   for (const auto& [number, value] : dispatch.function_constants)
     all += constant_flag(number, value);
   all += fill == Fill::zero ? 'z' : 'p';
@@ -188,7 +189,7 @@ void provide(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
   fs::create_directories(TESSERA_METAL_CACHE);
   const fs::path work = stem.string() + fmt::format("-{}", getpid());
   fs::create_directories(work);
-  const fs::path kernel = work / "kernel";
+  const fs::path kernel = work / "text";
   try {
     compile(dispatch, fill, kernel);
     fs::rename(kernel.string() + ".su", stem.string() + ".su");
@@ -241,7 +242,7 @@ void check_address_spaces(
   fs::create_directories(work);
   const Dispatch dispatch{source, function, {}, {}, {}};
   try {
-    const fs::path stem = work / "kernel";
+    const fs::path stem = work / "text";
     write_file(stem.string() + ".cl", lowered(dispatch, stem));
     check_conversions(
         run(language(), {"-fsyntax-only", stem.string() + ".cl"}));

@@ -61,4 +61,16 @@ inline std::size_t find_word(
   return std::string_view::npos;
 }
 
+// Whether what stands before begins a statement.
+inline bool begins_statement(std::string_view text, std::size_t at) {
+  at = back_space(text, at);
+  if (at == 0)
+    return true;
+  if (text[at - 1] == '{' || text[at - 1] == '}' || text[at - 1] == ';')
+    return true;
+  // A line marker of the preprocessor.
+  const std::size_t line = text.rfind('\n', at - 1);
+  return line != std::string_view::npos && text[line + 1] == '#';
+}
+
 } // namespace tessera::metal

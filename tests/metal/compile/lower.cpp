@@ -36,6 +36,12 @@ void blank_instance_names(std::string& text) {
   }
 }
 
+void blank_kernel_words(std::string& text) {
+  for (std::size_t at = find_word(text, "kernel", 0); at != text.npos;
+       at = find_word(text, "kernel", at))
+    blank(text, at, at + 6);
+}
+
 // A constructor `S(int x) thread : x(x) {}` also makes the object that a
 // function returns, to which OpenCL gives no address space.
 void blank_constructor_spaces(std::string& text) {
@@ -83,18 +89,6 @@ std::vector<Declared> declared(std::string_view text, std::string_view& type) {
     at = skip_space(text, std::min(next + 1, text.size()));
   }
   return all;
-}
-
-// Whether what stands before begins a statement.
-bool begins_statement(std::string_view text, std::size_t at) {
-  at = back_space(text, at);
-  if (at == 0)
-    return true;
-  if (text[at - 1] == '{' || text[at - 1] == '}' || text[at - 1] == ';')
-    return true;
-  // A line marker of the preprocessor.
-  const std::size_t line = text.rfind('\n', at - 1);
-  return line != std::string_view::npos && text[line + 1] == '#';
 }
 
 std::string lower_threadgroup(const std::string& text) {
@@ -193,6 +187,7 @@ std::string lower(const std::string& text) {
   std::string lowered = text;
   blank_pragmas(lowered);
   blank_instance_names(lowered);
+  blank_kernel_words(lowered);
   blank_constructor_spaces(lowered);
   return lower_vectors(lower_threadgroup(lowered));
 }

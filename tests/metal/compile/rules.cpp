@@ -45,7 +45,7 @@ std::string own_text(const std::string& text) {
     const std::string_view line(text.data() + begin, end - begin);
     const bool marker = line.starts_with('#');
     if (marker && line.find('"') != line.npos)
-      own = line.find("kernel.metal\"") != line.npos;
+      own = line.find("text.metal\"") != line.npos;
     if (marker || !own)
       std::fill(
           out.begin() + static_cast<std::ptrdiff_t>(begin),
@@ -133,6 +133,44 @@ void check_pointers(std::string_view text) {
   }
 }
 
+// Where the brace opens that holds a place; npos at namespace scope.
+std::size_t enclosing_brace(std::string_view text, std::size_t at) {
+  int depth = 0;
+  while (at > 0) {
+    --at;
+    if (text[at] == '}')
+      ++depth;
+    else if (text[at] == '{' && depth-- == 0)
+      return at;
+  }
+  return text.npos;
+}
+
+// Whether the body that opens at a brace is a kernel's.
+bool is_kernel(std::string_view text, std::size_t brace) {
+  const std::size_t before = text.find_last_of(";}", brace);
+  const std::size_t begin = before == text.npos ? 0 : before + 1;
+  const std::string_view head = text.substr(begin, brace - begin);
+  return find_word(head, "kernel", 0) != head.npos;
+}
+
+// Threadgroup variables stand in kernels alone, not in what these call.
+void check_threadgroup_variables(std::string_view text, std::string_view own) {
+  for (std::size_t at = find_word(own, "threadgroup", 0); at != own.npos;
+       at = find_word(own, "threadgroup", at + 1)) {
+    const std::size_t end = own.find(';', at);
+    const std::string_view declaration = own.substr(at, end - at);
+    if (!begins_statement(own, at) ||
+        declaration.find_first_of("*&(=") < declaration.find('['))
+      continue;
+    std::size_t brace = enclosing_brace(text, at);
+    while (brace != text.npos && !is_kernel(text, brace))
+      brace = enclosing_brace(text, brace);
+    if (brace == text.npos)
+      refuse("threadgroup variables in kernels alone", own, at);
+  }
+}
+
 } // namespace
 
 void check_rules(const std::string& text) {
@@ -144,6 +182,7 @@ void check_rules(const std::string& text) {
     if (const std::size_t at = own.find(lambda); at != own.npos)
       refuse("no lambda, which Metal has not before version 4", own, at);
   check_pointers(own);
+  check_threadgroup_variables(text, own);
 }
 
 } // namespace tessera::metal

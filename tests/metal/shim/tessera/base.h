@@ -8,7 +8,6 @@
 #define device __global
 #define constant __constant
 #define thread __private
-#define kernel
 
 // OpenCL's own words are ordinary names in Metal.
 #define global tessera_global

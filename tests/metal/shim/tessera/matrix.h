@@ -114,7 +114,7 @@ TESSERA_FUNC simdgroup_matrix<T, 8, 8> operator*(
   }                                                                          \
   template <typename T>                                                      \
   TESSERA_FUNC void simdgroup_store(                                         \
-      thread simdgroup_matrix<T, 8, 8>& a,                                   \
+      simdgroup_matrix<T, 8, 8> a,                                           \
       space T* dst,                                                          \
       ulong elements_per_row = 8,                                            \
       ulong2 origin = (ulong2)0,                                             \
