@@ -18,6 +18,17 @@ namespace tessera::metal {
 constexpr unsigned simd_width = 32;
 using Position = std::array<std::uint32_t, 3>;
 
+inline std::uint32_t product(const Position& p) {
+  return p[0] * p[1] * p[2];
+}
+
+inline Position position(std::uint32_t index, const Position& extent) {
+  return {
+      index % extent[0],
+      index / extent[0] % extent[1],
+      index / extent[0] / extent[1]};
+}
+
 enum class Meeting {
   threadgroup_barrier,
   simdgroup_barrier,
