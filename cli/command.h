@@ -14,5 +14,6 @@ void add_info(CLI::App& program);
 void add_bench(CLI::App& program);
 void add_tune(CLI::App& program);
 void add_explain(CLI::App& program);
+void add_kernel(CLI::App& program);
 
 } // namespace tessera::cli

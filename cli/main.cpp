@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   tessera::cli::add_bench(program);
   tessera::cli::add_tune(program);
   tessera::cli::add_explain(program);
+  tessera::cli::add_kernel(program);
 
   try {
     program.parse(argc, argv);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "embedded/along_metal.h"
 #include "embedded/begin_metal.h"
 #include "embedded/combine_metal.h"
@@ -161,6 +163,9 @@ std::string header_of(
   text += "#define UNROLL _Pragma(\"clang loop unroll(full)\")\n";
   text += lane_metal;
   if (!by_scores(plan.pass)) {
+    const bool has_dL = std::any_of(
+        inputs.begin(), inputs.end(), [](auto& a) { return a.name == "dL"; });
+    text += fmt::format("#define HAS_DL {}\n", int{has_dL});
     return text;
   }
   text += branches_of(plan, part);

@@ -1,5 +1,5 @@
-// D = rowsum(dO * O) - dL, a simdgroup a row; with the cotangent of L it enters
-// dS = P * (dP - D) in the same place.
+// D = rowsum(dO * O) - dL, a simdgroup a row; the cotangent of L, where there is
+// one, enters dS = P * (dP - D) in the same place.
 const int row = int(threadgroup_position_in_grid.x) * simdgroups +
     int(simdgroup_index_in_threadgroup);
 const int head = int(threadgroup_position_in_grid.y);
@@ -16,7 +16,10 @@ if (row < Nq) {
   }
   sum = simd_sum(sum);
   if (thread_index_in_simdgroup == 0) {
-    D[(int64_t(batch) * O_shape[1] + head) * Nq + row] = sum -
+#if HAS_DL
+    sum -=
         dL[batch * dL_strides[0] + head * dL_strides[1] + row * dL_strides[2]];
+#endif
+    D[(int64_t(batch) * O_shape[1] + head) * Nq + row] = sum;
   }
 }
