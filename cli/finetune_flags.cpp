@@ -41,6 +41,7 @@ void add_model_options(
       "--resume-adapter-file",
       o.resume_adapter_file,
       "Start from this adapter, a file or folder, mlx-lm's or PEFT's");
+  add_base_flag(command, o.allow_other_base);
   add_dtype_flag(command, o.dtype);
   add_attention_flags(command, o.use_flash_attention, o.flash_block_size);
   add_table_flag(command, table);

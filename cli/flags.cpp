@@ -61,6 +61,13 @@ void add_dtype_flag(
       ->option_text("{float32,float16,bfloat16}");
 }
 
+void add_base_flag(CLI::App& command, bool& allow) {
+  command.add_flag(
+      "--allow-other-base",
+      allow,
+      "Take an adapter that was trained on another model");
+}
+
 void add_model_flags(CLI::App& command, ModelFlags& flags) {
   command
       .add_option(
@@ -73,6 +80,7 @@ void add_model_flags(CLI::App& command, ModelFlags& flags) {
       "--adapter-path",
       flags.adapter_path,
       "Folder of a LoRA adapter: what `finetune` wrote, mlx-lm's or PEFT's");
+  add_base_flag(command, flags.allow_other_base);
   add_dtype_flag(command, flags.dtype);
   add_attention_flags(command, flags.implementation, flags.block_size);
 }
@@ -90,6 +98,9 @@ LoadedModel load_model(const ModelFlags& flags) {
   loaded.forward.attention.block_size = flags.block_size;
   if (!flags.adapter_path.empty()) {
     auto adapter = load_adapter(flags.adapter_path, config);
+    if (!flags.allow_other_base) {
+      check_base(adapter.base, base_model(flags.model), flags.adapter_path);
+    }
     loaded.forward.lora_scale = adapter.config.factor();
     loaded.parameters.merge(adapter.parameters);
   }

@@ -50,12 +50,16 @@ CLI::Option* add_choice(
 struct ModelFlags {
   std::filesystem::path model;
   std::filesystem::path adapter_path;
+  bool allow_other_base = false;
   std::optional<mx::Dtype> dtype;
   Implementation implementation = Implementation::automatic;
   int block_size = 0;
 };
 
 void add_model_flags(CLI::App& command, ModelFlags& flags);
+
+// --allow-other-base
+void add_base_flag(CLI::App& command, bool& allow);
 
 struct LoadedModel {
   ModelConfig config;

@@ -23,6 +23,7 @@ void add_fuse(CLI::App& program) {
       ->required();
   command->add_option("--save-path", options->save_path, "The folder to make")
       ->required();
+  add_base_flag(*command, options->allow_other_base);
   add_dtype_flag(
       *command, options->dtype, "Of the weights; default the model's own");
   command->callback([options] {

@@ -61,6 +61,8 @@ struct FinetuneOptions {
   // lora: start from this adapter, a file or a folder in mlx-lm's or PEFT's
   // form, instead of a fresh one.
   std::filesystem::path resume_adapter_file;
+  // Take an adapter that says it was trained on another model.
+  bool allow_other_base = false;
   // Compute type; float32 on the CPU and bfloat16 elsewhere where absent. What
   // is trained, its gradients and the optimiser's state are float32 whatever
   // this is.

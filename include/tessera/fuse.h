@@ -21,6 +21,8 @@ struct FuseOptions {
   // Of the weights written; absent: the one that the base's config.json names,
   // or float32.
   std::optional<mx::Dtype> dtype;
+  // Take an adapter that says it was trained on another model.
+  bool allow_other_base = false;
 };
 
 // Writes the base with the adapter in it as a Hugging Face folder. It is made

@@ -52,14 +52,36 @@ Parameters read_lora(
     const ModelConfig& model,
     const LoraConfig& lora);
 
+// The model that an adapter was trained on.
+struct BaseModel {
+  std::string name;        // its folder, as it was given; empty: not known
+  std::string fingerprint; // 32 hexadecimal digits; empty: not known
+
+  bool operator==(const BaseModel&) const = default;
+};
+
 struct Adapter {
   LoraConfig config;
   Parameters parameters;
+  BaseModel base = {};
 };
 
-// The same of a file, or of a folder with one, to go on from: a scale in the
+// A fingerprint of what a Hugging Face folder computes: of its config as far as
+// it changes the maths, and of the names, shapes, dtypes and a sample of the
+// bytes of its tensors, however they lie in files.
+BaseModel base_model(const std::filesystem::path& folder);
+
+// InputError that names both where an adapter, which was read from `from`, says
+// that it was trained on another model than the one given. What mlx-lm and PEFT
+// write says nothing, and passes.
+void check_base(
+    const BaseModel& trained_on,
+    const BaseModel& given,
+    const std::filesystem::path& from);
+
+// An adapter's file, or a folder with one, to go on from: a scale in the
 // adapter_config.json beside it must be that of `lora`.
-Parameters start_from_adapter(
+Adapter start_from_adapter(
     const std::filesystem::path& path,
     const ModelConfig& model,
     const LoraConfig& lora);
@@ -72,8 +94,8 @@ Adapter load_adapter(
     const std::filesystem::path& folder, const ModelConfig& model);
 
 // Each file is written whole under another name and then renamed. mlx-lm's form
-// is what checkpoints hold. PEFT's is told where the base is, for
-// AutoPeftModel; empty: not.
+// is what checkpoints hold. The base, where it is known, stands in the metadata
+// of the weights' file, and its name in PEFT's config, for AutoPeftModel.
 void save_adapter(
     const std::filesystem::path& folder,
     const ModelConfig& model,
@@ -81,7 +103,6 @@ void save_adapter(
 void save_peft_adapter(
     const std::filesystem::path& folder,
     const ModelConfig& model,
-    const Adapter& adapter,
-    const std::string& base_model = "");
+    const Adapter& adapter);
 
 } // namespace tessera

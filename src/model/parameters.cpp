@@ -3,8 +3,8 @@
 
 #include "model/file.h"
 #include "model/finite.h"
-#include "model/json.h"
 #include "model/safetensors.h"
+#include "model/weights/locate.h"
 #include "tessera/error.h"
 #include "tessera/model.h"
 
@@ -71,93 +71,6 @@ std::map<std::string, mx::Shape> parameter_shapes(const ModelConfig& config) {
 
 namespace {
 
-// Which file holds each tensor, and what its header says of it.
-struct Located {
-  fs::path file;
-  TensorInfo info;
-};
-
-using Locations = std::map<std::string, Located>;
-
-void locate(const fs::path& file, Locations& locations) {
-  for (auto& [name, info] : read_safetensors_header(file)) {
-    const auto [at, is_new] = locations.try_emplace(name, Located{file, info});
-    if (!is_new) {
-      reject(
-          op,
-          "expected tensor {} once; got it in {} and {}",
-          name,
-          at->second.file.string(),
-          file.string());
-    }
-  }
-}
-
-// A shard's name comes from a file: it must not lead out of the folder.
-fs::path shard_path(
-    const fs::path& index,
-    const std::string& tensor,
-    const nlohmann::json& name) {
-  const auto path = name.is_string() ? fs::path(name) : fs::path();
-  if (path.empty() || path != path.filename()) {
-    reject(
-        op,
-        "expected a file name for {} in {}; got {}",
-        tensor,
-        index.string(),
-        name.dump());
-  }
-  return index.parent_path() / path;
-}
-
-Locations locate_shards(const fs::path& index) {
-  const auto json = parse_object(read_file(index, op), index.string(), op);
-  const auto map = json.find("weight_map");
-  if (map == json.end() || !map->is_object()) {
-    reject(op, "expected a weight_map in {}; got none", index.string());
-  }
-  std::map<std::string, fs::path> promised;
-  std::set<fs::path> files;
-  for (const auto& [tensor, name] : map->items()) {
-    promised[tensor] = shard_path(index, tensor, name);
-    files.insert(promised[tensor]);
-  }
-  Locations locations;
-  for (const auto& file : files) {
-    locate(file, locations);
-  }
-  for (const auto& [tensor, file] : promised) {
-    const auto found = locations.find(tensor);
-    if (found == locations.end() || found->second.file != file) {
-      reject(
-          op,
-          "expected tensor {} in {} as {} says; got none",
-          tensor,
-          file.string(),
-          index.string());
-    }
-  }
-  return locations;
-}
-
-Locations locate_all(const fs::path& folder) {
-  const auto single = folder / "model.safetensors";
-  const auto index = folder / "model.safetensors.index.json";
-  if (fs::exists(single)) {
-    Locations locations;
-    locate(single, locations);
-    return locations;
-  }
-  if (fs::exists(index)) {
-    return locate_shards(index);
-  }
-  reject(
-      op,
-      "expected model.safetensors or model.safetensors.index.json in {}; got "
-      "none",
-      folder.string());
-}
-
 std::string text_of(const mx::Shape& shape) {
   return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
 }
@@ -170,7 +83,7 @@ bool is_ignored(const std::string& name) {
 
 void check_present(
     const std::map<std::string, mx::Shape>& shapes,
-    const Locations& locations,
+    const TensorLocations& locations,
     const fs::path& folder) {
   for (const auto& [name, shape] : shapes) {
     const auto found = locations.find(name);
@@ -196,7 +109,7 @@ void check_present(
 
 void check_known(
     const std::map<std::string, mx::Shape>& shapes,
-    const Locations& locations) {
+    const TensorLocations& locations) {
   for (const auto& [name, located] : locations) {
     if (!shapes.contains(name) && !is_ignored(name)) {
       reject(
@@ -217,7 +130,7 @@ mx::array converted(const mx::array& array, mx::Dtype dtype) {
 
 Parameters read_all(
     const std::map<std::string, mx::Shape>& shapes,
-    const Locations& locations,
+    const TensorLocations& locations,
     mx::Dtype dtype) {
   std::set<fs::path> files;
   for (const auto& [name, located] : locations) {
@@ -252,7 +165,7 @@ Parameters read_all(
 Parameters load_parameters(
     const fs::path& folder, const ModelConfig& config, mx::Dtype dtype) {
   auto shapes = parameter_shapes(config);
-  const auto locations = locate_all(folder);
+  const auto locations = locate_tensors(folder);
   // Some write the tied head a second time.
   const bool second_head =
       config.tie_word_embeddings && locations.contains(head);

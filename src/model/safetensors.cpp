@@ -239,13 +239,26 @@ TensorInfos read_safetensors_header(const std::filesystem::path& file) {
   return parse_safetensors_header(head, file_size, file.string());
 }
 
+namespace {
+
+// Files are read by the CPU whatever the default device is.
+mx::SafetensorsLoad load(const std::filesystem::path& file) {
+  const auto infos = read_safetensors_header(file);
+  return mx::load_safetensors(file.string(), mx::Device(mx::Device::cpu));
+}
+
+} // namespace
+
 std::map<std::string, mx::array> read_safetensors(
     const std::filesystem::path& file) {
-  const auto infos = read_safetensors_header(file);
-  // Files are read by the CPU whatever the default device is.
-  auto loaded =
-      mx::load_safetensors(file.string(), mx::Device(mx::Device::cpu)).first;
+  const auto loaded = load(file).first;
   return {loaded.begin(), loaded.end()};
+}
+
+std::map<std::string, std::string> read_safetensors_metadata(
+    const std::filesystem::path& file) {
+  const auto metadata = load(file).second;
+  return {metadata.begin(), metadata.end()};
 }
 
 namespace {

@@ -42,6 +42,10 @@ TensorInfos parse_safetensors_header(
 std::map<std::string, mx::array> read_safetensors(
     const std::filesystem::path& file);
 
+// What its writer said of a file: __metadata__.
+std::map<std::string, std::string> read_safetensors_metadata(
+    const std::filesystem::path& file);
+
 // Writes float32, float16 or bfloat16 arrays in the order of their names, as
 // write_file does. The same arrays give the same bytes.
 void write_safetensors(

@@ -212,6 +212,7 @@ nlohmann::json to_json(const FinetuneOptions& options) {
        {"init", options.init.string()},
        {"tokenizer", options.tokenizer.string()},
        {"resume_adapter_file", options.resume_adapter_file.string()},
+       {"allow_other_base", options.allow_other_base},
        {"use_flash_attention", name_of(options.use_flash_attention)},
        {"profile_attention", options.profile_attention},
        {"grad_checkpoint", text_of(options.grad_checkpoint)},

@@ -55,6 +55,27 @@ bool is_lora(const FinetuneOptions& options) {
   return options.fine_tune_type == FineTuneType::lora;
 }
 
+Adapter checked(const Run& run, const fs::path& from, Adapter adapter) {
+  if (!run.options.allow_other_base) {
+    check_base(adapter.base, run.base, from);
+  }
+  return adapter;
+}
+
+// The adapter that a run tests, goes on from, or begins with.
+Adapter read_adapter(const Run& run) {
+  const FinetuneOptions& options = run.options;
+  const ModelConfig& config = run.network.config;
+  if (!options.train) {
+    const auto& from = options.adapter_path;
+    return checked(run, from, load_adapter(from, config));
+  }
+  if (const auto& from = options.resume_adapter_file; !from.empty()) {
+    return checked(run, from, start_from_adapter(from, config, options.lora));
+  }
+  return {options.lora, init_lora(config, options.lora, options.seed)};
+}
+
 // Weights as a fresh run begins with them.
 void read_weights(Run& run) {
   const FinetuneOptions& options = run.options;
@@ -67,16 +88,10 @@ void read_weights(Run& run) {
         begin_training(load_parameters(options.model, config, mx::float32));
   } else {
     run.network.frozen = load_parameters(options.model, config, *options.dtype);
-    if (!options.train) {
-      Adapter adapter = load_adapter(options.adapter_path, config);
-      run.options.lora = adapter.config;
-      run.state = begin_training(adapter.parameters);
-    } else if (!options.resume_adapter_file.empty()) {
-      run.state = begin_training(start_from_adapter(
-          options.resume_adapter_file, config, options.lora));
-    } else {
-      run.state = begin_training(init_lora(config, options.lora, options.seed));
-    }
+    run.base = base_model(options.model);
+    const Adapter adapter = read_adapter(run);
+    run.options.lora = adapter.config;
+    run.state = begin_training(adapter.parameters);
   }
   run.network.forward.lora_scale = run.options.lora.factor();
   run.network.forward.lora_dropout =
@@ -251,7 +266,8 @@ void resume(Run& run) {
 CheckpointKind kind_of(const Run& run) {
   return {
       run.network.config,
-      is_lora(run.options) ? std::optional(run.options.lora) : std::nullopt};
+      is_lora(run.options) ? std::optional(run.options.lora) : std::nullopt,
+      run.base};
 }
 
 namespace {

@@ -11,7 +11,8 @@ namespace tessera::train {
 struct Run {
   FinetuneOptions options; // nothing left to be decided
   Network network;
-  Trained state; // as the run begins, or as the checkpoint has it
+  BaseModel base; // of an adapter
+  Trained state;  // as the run begins, or as the checkpoint has it
   Dataset train;
   Dataset valid; // empty: none
   Dataset test;

@@ -114,6 +114,25 @@ class CommandLine(SmallModel):
             self.assertAlmostEqual(got, loss, places=5)
         self.assertRefused(run("fuse", "--model", self.model, *adapter, "--save-path", fused), "--save-path")
 
+    def test_an_adapter_of_another_model_is_refused_unless_allowed(self):
+        self.assertEqual(self.finetune("--iters", 2).returncode, 0)
+        other = self.root / "other-base"
+        shutil.copytree(self.model, other)
+        weights = bytearray((other / "model.safetensors").read_bytes())
+        weights[-2] ^= 1
+        (other / "model.safetensors").write_bytes(weights)
+        adapter = ["--model", other, "--adapter-path", self.folder]
+        goes_on = ["finetune", "--model", other, "--data", self.data, "--iters", 1, "--max-seq-length", 64]
+        for command in (
+            ["generate", *adapter, "--prompt", "the", "--max-tokens", 1],
+            ["score", *adapter, "--data", self.data / "test.jsonl"],
+            ["fuse", *adapter, "--save-path", self.root / "fused-other"],
+            [*goes_on, "--resume-adapter-file", self.folder, "--adapter-path", self.root / "goes-on"],
+        ):
+            self.assertRefused(run(*command), self.model, other, "--allow-other-base")
+            allowed = run(*command, "--allow-other-base", *(["--force"] if command[0] == "finetune" else []))
+            self.assertEqual(allowed.returncode, 0, allowed.stderr)
+
     def test_chats(self):
         template = (
             "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "

@@ -6,6 +6,7 @@
 
 #include "tessera/fuse.h"
 #include "tessera/generate.h"
+#include "train/run/checkpoint.h"
 #include "train/small_run.h"
 
 namespace tessera::train {
@@ -84,8 +85,9 @@ class AdapterTest : public SmallRun {
 };
 
 TEST_F(AdapterTest, PeftFilesComeBack) {
-  const auto one = adapter();
-  save_peft_adapter(folder_, model(), one, "some/base");
+  auto one = adapter();
+  one.base.name = "some/base";
+  save_peft_adapter(folder_, model(), one);
   const auto config = json::parse(read_text(folder_ / "adapter_config.json"));
   EXPECT_EQ(config["r"], 3);
   EXPECT_EQ(config["lora_alpha"], 4.5);
@@ -200,7 +202,7 @@ TEST_F(AdapterTest, TrainingGoesOnFromEitherForm) {
         "peft",
         "peft/adapter_model.safetensors"}) {
     const auto start = start_from_adapter(folder_ / path, model(), one.config);
-    EXPECT_TRUE(same(start, one.parameters)) << path;
+    EXPECT_TRUE(same(start.parameters, one.parameters)) << path;
     auto other = one.config;
     other.alpha = 9;
     EXPECT_NE(
@@ -217,6 +219,126 @@ TEST_F(AdapterTest, TrainingGoesOnFromEitherForm) {
   Recorder recorder;
   finetune(o, recorder);
   EXPECT_EQ(recorder.losses.size(), 1u);
+}
+
+// One that changed would refuse the adapters of those who have some.
+TEST_F(AdapterTest, TheFingerprintOfAModelStays) {
+  const auto base = base_model(golden / "model/llama3");
+  EXPECT_EQ(base.name, (golden / "model/llama3").string());
+  EXPECT_EQ(base.fingerprint, "f143957ad851c992f64465cd875502cb");
+}
+
+TEST_F(AdapterTest, TheFingerprintTellsWhatAModelComputes) {
+  const auto print = [&] {
+    return base_model(folder_ / "base").fingerprint;
+  };
+  const auto with = [&](const std::string& field, const json& value) {
+    auto config = small_config();
+    config[field] = value;
+    write_text(folder_ / "base/config.json", config.dump());
+    const auto got = print();
+    write_text(folder_ / "base/config.json", small_config().dump());
+    return got;
+  };
+  const auto first = print();
+  EXPECT_EQ(print(), first);
+  EXPECT_EQ(with("eos_token_id", 7), first);
+  EXPECT_EQ(with("max_position_embeddings", 512), first);
+  EXPECT_NE(with("rope_theta", 5e4), first);
+  EXPECT_NE(with("rms_norm_eps", 1e-6), first);
+
+  const auto file = folder_ / "base/model.safetensors";
+  auto weights = load_parameters(folder_ / "base", model(), mx::float32);
+  const auto rewritten = [&](const Parameters& arrays) {
+    write_safetensors(file, arrays);
+    return print();
+  };
+  // Every tensor counts, where all of its numbers changed.
+  for (const auto& [name, array] : weights) {
+    auto others = weights;
+    others.at(name) = mx::multiply(array, mx::array(1.01f));
+    EXPECT_NE(rewritten(others), first) << name;
+  }
+  auto others = weights;
+  others.at("model.norm.weight") =
+      mx::astype(weights.at("model.norm.weight"), mx::float16);
+  EXPECT_NE(rewritten(others), first);
+  EXPECT_EQ(rewritten(weights), first);
+
+  // In two files.
+  Parameters head;
+  head.insert(weights.extract("lm_head.weight"));
+  write_safetensors(folder_ / "base/a.safetensors", weights);
+  write_safetensors(folder_ / "base/b.safetensors", head);
+  json map;
+  for (const auto& [name, array] : weights) {
+    map[name] = "a.safetensors";
+  }
+  map["lm_head.weight"] = "b.safetensors";
+  fs::remove(file);
+  write_text(
+      folder_ / "base/model.safetensors.index.json",
+      json{{"weight_map", map}}.dump());
+  EXPECT_EQ(print(), first);
+}
+
+TEST_F(AdapterTest, OneOfAnotherModelIsRefusedUnlessAllowed) {
+  auto trained = options();
+  trained.iters = 1;
+  finetune(trained);
+  fs::copy(folder_ / "base", folder_ / "other", fs::copy_options::recursive);
+  write_safetensors(
+      folder_ / "other/model.safetensors",
+      init_parameters(model(), mx::float32, 6));
+  const auto newest = newest_checkpoint(folder_ / "run");
+  ASSERT_TRUE(newest);
+  for (const auto& from : {folder_ / "run", folder_ / "run/peft", *newest}) {
+    const auto base = load_adapter(from, model()).base;
+    EXPECT_EQ(base, base_model(folder_ / "base")) << from;
+
+    FuseOptions fusing{folder_ / "other", from, folder_ / "out", std::nullopt};
+    auto tuning = options("next");
+    tuning.model = folder_ / "other";
+    tuning.resume_adapter_file = from;
+    tuning.iters = 1;
+    for (const auto& text :
+         {refusal([&] { fuse(fusing); }), refusal([&] { finetune(tuning); })}) {
+      for (const auto* word :
+           {"/base\"", "/other\"", "--allow-other-base", from.c_str()}) {
+        EXPECT_NE(text.find(word), std::string::npos) << word << ": " << text;
+      }
+    }
+    tuning.model = fusing.model = folder_ / "base";
+    EXPECT_EQ(refusal([&] { fuse(fusing); }), "");
+    fs::remove_all(folder_ / "out");
+    EXPECT_EQ(refusal([&] { finetune(tuning); }), "");
+    fs::remove_all(folder_ / "next");
+    tuning.model = fusing.model = folder_ / "other";
+    tuning.allow_other_base = fusing.allow_other_base = true;
+    EXPECT_EQ(refusal([&] { fuse(fusing); }), "");
+    fs::remove_all(folder_ / "out");
+    EXPECT_EQ(refusal([&] { finetune(tuning); }), "");
+    // What goes on on the other model is an adapter of that.
+    EXPECT_EQ(
+        load_adapter(folder_ / "next", model()).base,
+        base_model(folder_ / "other"));
+    fs::remove_all(folder_ / "next");
+  }
+}
+
+TEST_F(AdapterTest, TestingRefusesAnotherModelToo) {
+  auto o = options();
+  o.iters = 1;
+  finetune(o);
+  fs::copy_file(folder_ / "data/valid.jsonl", folder_ / "data/test.jsonl");
+  o.train = false;
+  o.test = true;
+  EXPECT_EQ(refusal([&] { finetune(o); }), "");
+  write_safetensors(
+      folder_ / "base/model.safetensors",
+      init_parameters(model(), mx::float32, 6));
+  const auto text = refusal([&] { finetune(o); });
+  EXPECT_NE(text.find("was trained on"), std::string::npos) << text;
 }
 
 TEST_F(AdapterTest, AFusedModelScoresAsBaseAndAdapterDid) {

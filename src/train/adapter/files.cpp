@@ -75,32 +75,56 @@ Parameters read_lora(
   return parameters;
 }
 
+namespace {
+
+// Of the metadata of a file's weights; mlx-lm and PEFT leave them alone.
+constexpr auto base_key = "base_model";
+constexpr auto fingerprint_key = "base_model_fingerprint";
+
+BaseModel read_base(const fs::path& file) {
+  auto metadata = read_safetensors_metadata(file);
+  return {metadata[base_key], metadata[fingerprint_key]};
+}
+
+std::map<std::string, std::string> metadata_of(const BaseModel& base) {
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  if (!base.fingerprint.empty()) {
+    metadata[base_key] = base.name;
+    metadata[fingerprint_key] = base.fingerprint;
+  }
+  return metadata;
+}
+
+} // namespace
+
 Adapter load_adapter(const fs::path& folder, const ModelConfig& model) {
   const auto file = folder / config_file;
   const auto json = train::read_json(file);
   const auto lora = parse_config(json, model, file.string());
-  const auto* weights =
-      json.contains("peft_type") ? peft::weights_file : mlx_lm::weights_file;
-  return {lora, read_lora(folder / weights, model, lora)};
+  const auto weights = folder /
+      (json.contains("peft_type") ? peft::weights_file : mlx_lm::weights_file);
+  return {lora, read_lora(weights, model, lora), read_base(weights)};
 }
 
 void save_adapter(
     const fs::path& folder, const ModelConfig& model, const Adapter& adapter) {
-  write_safetensors(folder / mlx_lm::weights_file, adapter.parameters);
+  write_safetensors(
+      folder / mlx_lm::weights_file,
+      adapter.parameters,
+      metadata_of(adapter.base));
   train::write_json(
       folder / config_file, mlx_lm::config_json(model, adapter.config));
 }
 
 void save_peft_adapter(
-    const fs::path& folder,
-    const ModelConfig& model,
-    const Adapter& adapter,
-    const std::string& base_model) {
+    const fs::path& folder, const ModelConfig& model, const Adapter& adapter) {
   write_safetensors(
-      folder / peft::weights_file, peft::to_peft(adapter.parameters));
+      folder / peft::weights_file,
+      peft::to_peft(adapter.parameters),
+      metadata_of(adapter.base));
   train::write_json(
       folder / config_file,
-      peft::config_json(model, adapter.config, base_model));
+      peft::config_json(model, adapter.config, adapter.base.name));
 }
 
 namespace {
@@ -119,7 +143,7 @@ void check_factor(float given, float config, const fs::path& file) {
 
 } // namespace
 
-Parameters start_from_adapter(
+Adapter start_from_adapter(
     const fs::path& path, const ModelConfig& model, const LoraConfig& lora) {
   const bool is_folder = fs::is_directory(path);
   const auto config = (is_folder ? path : path.parent_path()) / config_file;
@@ -131,7 +155,8 @@ Parameters start_from_adapter(
     check_factor(lora.factor(), its.factor(), config);
   }
   const auto* inside = is_peft ? peft::weights_file : mlx_lm::weights_file;
-  return read_lora(is_folder ? path / inside : path, model, lora);
+  const auto file = is_folder ? path / inside : path;
+  return {lora, read_lora(file, model, lora), read_base(file)};
 }
 
 } // namespace tessera

@@ -40,6 +40,9 @@ void write(const FuseOptions& options, const fs::path& folder) {
   const auto stored = stored_dtype(json);
   const auto dtype = options.dtype.value_or(stored);
   const auto adapter = load_adapter(options.adapter_path, config);
+  if (!options.allow_other_base) {
+    check_base(adapter.base, base_model(options.model), options.adapter_path);
+  }
   auto weights =
       fuse_lora(load_parameters(options.model, config, stored), adapter);
   for (auto& [name, array] : weights) {

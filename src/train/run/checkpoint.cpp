@@ -112,7 +112,7 @@ void write_checkpoint(
     const CheckpointKind& kind) {
   const Trained& state = checkpoint.state;
   if (kind.lora) {
-    save_adapter(folder, kind.model, {*kind.lora, state.parameters});
+    save_adapter(folder, kind.model, {*kind.lora, state.parameters, kind.base});
   } else {
     write_safetensors(folder / "model.safetensors", state.parameters);
   }

@@ -26,6 +26,7 @@ struct Checkpoint {
 struct CheckpointKind {
   const ModelConfig& model;
   std::optional<LoraConfig> lora;
+  BaseModel base = {}; // of an adapter
 };
 
 // Written under another name, synced, renamed: a folder that has its name was

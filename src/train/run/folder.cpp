@@ -271,11 +271,10 @@ std::optional<nlohmann::json> recorded_run(const fs::path& folder) {
 fs::path write_output(const Run& run) {
   const FinetuneOptions& options = run.options;
   if (options.fine_tune_type == FineTuneType::lora) {
-    const Adapter adapter{options.lora, run.state.parameters};
+    const Adapter adapter{options.lora, run.state.parameters, run.base};
     const fs::path peft = options.adapter_path / "peft";
     make_writable_folder(peft);
-    save_peft_adapter(
-        peft, run.network.config, adapter, options.model.string());
+    save_peft_adapter(peft, run.network.config, adapter);
     save_adapter(options.adapter_path, run.network.config, adapter);
     return options.adapter_path;
   }
