@@ -23,6 +23,12 @@ void add_fuse(CLI::App& program) {
       ->required();
   command->add_option("--save-path", options->save_path, "The folder to make")
       ->required();
+  command
+      ->add_option(
+          "--max-shard-size",
+          options->max_shard_size,
+          "Of a file of weights, such as 2GB; more make shards; default 5GB")
+      ->transform(CLI::AsSizeValue(true));
   add_base_flag(*command, options->allow_other_base);
   add_dtype_flag(
       *command, options->dtype, "Of the weights; default the model's own");

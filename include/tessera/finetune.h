@@ -273,7 +273,7 @@ struct FinetuneResult {
 //   checkpoints/step-0000100/   weights, optimiser state, position
 //   adapters.safetensors, adapter_config.json   (lora) in mlx-lm's form
 //   peft/           the same in PEFT's (lora)
-//   model/          config.json, model.safetensors in `dtype`, tokenizer (full)
+//   model/          config.json, weights in `dtype`, tokenizer (full)
 //
 // Loss: mean cross entropy, in float32, over the target tokens of a batch.
 // Deterministic: the same options and files give the same bits, whether the run

@@ -16,11 +16,14 @@ struct FuseOptions {
   std::filesystem::path model;
   // A folder with an adapter, in mlx-lm's or PEFT's form.
   std::filesystem::path adapter_path;
-  // The folder to make: config.json, model.safetensors, tokenizer, template.
+  // The folder to make: config.json, model.safetensors or shards with their
+  // index, tokenizer, template.
   std::filesystem::path save_path;
   // Of the weights written; absent: the one that the base's config.json names,
   // or float32.
   std::optional<mx::Dtype> dtype;
+  // A file of weights holds so many bytes at the most; more make shards.
+  std::int64_t max_shard_size = max_shard_bytes;
   // Take an adapter that says it was trained on another model.
   bool allow_other_base = false;
 };

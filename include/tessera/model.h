@@ -110,6 +110,10 @@ Parameters load_parameters(
     const ModelConfig& config,
     mx::Dtype dtype);
 
+// The most bytes of tensors that one file of a Hugging Face folder holds; what
+// has more is written as shards with a model.safetensors.index.json.
+inline constexpr std::int64_t max_shard_bytes = 5'000'000'000;
+
 // Writes model.safetensors, converted to `dtype`, and config.json into `folder`
 // (made where it is missing): what load_parameters, read_config and
 // transformers read. Each file appears whole or not at all. The parameters must

@@ -5,6 +5,7 @@
 #include "model/finite.h"
 #include "model/safetensors.h"
 #include "model/weights/locate.h"
+#include "model/weights/shards.h"
 #include "tessera/error.h"
 #include "tessera/model.h"
 
@@ -237,7 +238,7 @@ void save_parameters(
   }
   std::error_code error;
   fs::create_directories(folder, error);
-  write_safetensors(folder / "model.safetensors", arrays);
+  write_weights(folder, arrays);
   write_file(folder / "config.json", [&](std::ostream& stream) {
     stream << config_json(config, dtype);
   });

@@ -114,6 +114,13 @@ class CommandLine(SmallModel):
             self.assertAlmostEqual(got, loss, places=5)
         self.assertRefused(run("fuse", "--model", self.model, *adapter, "--save-path", fused), "--save-path")
 
+        shards = self.root / "fused-shards"
+        done = run("fuse", "--model", self.model, *adapter, "--save-path", shards, "--max-shard-size", "20kB")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        index = json.loads((shards / "model.safetensors.index.json").read_text())
+        self.assertGreater(len(set(index["weight_map"].values())), 2)
+        self.assertEqual(score(shards), score(fused))
+
     def test_an_adapter_of_another_model_is_refused_unless_allowed(self):
         self.assertEqual(self.finetune("--iters", 2).returncode, 0)
         other = self.root / "other-base"

@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "tessera/error.h"
 #include "tessera/fuse.h"
 #include "tessera/generate.h"
 #include "train/run/checkpoint.h"
@@ -374,6 +375,52 @@ TEST_F(AdapterTest, AFusedModelScoresAsBaseAndAdapterDid) {
         read_text(folder_ / "base" / name));
   }
   EXPECT_FALSE(fs::exists(folder_ / "fused.unfinished"));
+}
+
+TEST_F(AdapterTest, FusingShardsWhatIsTooLargeForAFile) {
+  fs::create_directories(folder_ / "adapter");
+  save_adapter(folder_ / "adapter", model(), adapter());
+  fuse(fusing("whole"));
+  const auto want = load_parameters(folder_ / "whole", model(), mx::float32);
+  const auto head = std::int64_t(want.at("lm_head.weight").nbytes());
+  std::int64_t total = 0;
+  for (const auto& [name, array] : want) {
+    total += std::int64_t(array.nbytes());
+  }
+  for (const auto limit : {total, total - 1, head, std::int64_t{1}}) {
+    auto options = fusing("sharded-" + std::to_string(limit));
+    options.max_shard_size = limit;
+    fuse(options);
+    const auto& folder = options.save_path;
+    EXPECT_TRUE(same(load_parameters(folder, model(), mx::float32), want));
+    const auto index = folder / "model.safetensors.index.json";
+    EXPECT_EQ(fs::exists(index), limit < total);
+    EXPECT_EQ(fs::exists(folder / "model.safetensors"), limit == total);
+    if (limit == total) {
+      continue;
+    }
+    const auto json = json::parse(read_text(index));
+    EXPECT_EQ(json["metadata"]["total_size"], total);
+    std::map<std::string, Parameters> files;
+    for (const auto& [name, file] : json["weight_map"].items()) {
+      files[file].emplace(name, want.at(name));
+    }
+    std::size_t number = 0;
+    for (const auto& [file, arrays] : files) {
+      EXPECT_EQ(
+          file,
+          fmt::format(
+              "model-{:05}-of-{:05}.safetensors", ++number, files.size()));
+      const auto read = read_safetensors(folder / file);
+      EXPECT_TRUE(same(read, arrays)) << file;
+      std::int64_t bytes = 0;
+      for (const auto& [name, array] : read) {
+        bytes += std::int64_t(array.nbytes());
+      }
+      EXPECT_TRUE(bytes <= limit || read.size() == 1) << file;
+    }
+    EXPECT_EQ(files.size() == want.size(), limit == 1);
+  }
 }
 
 TEST_F(AdapterTest, FusingKeepsTheDtypeOrTakesTheOneGiven) {

@@ -1,6 +1,6 @@
 #include "tessera/fuse.h"
 
-#include "model/safetensors.h"
+#include "model/weights/shards.h"
 #include "tessera/error.h"
 #include "train/options.h"
 #include "train/run/files.h"
@@ -53,7 +53,7 @@ void write(const FuseOptions& options, const fs::path& folder) {
   train::make_writable_folder(folder);
   train::copy_tokenizer(
       options.model, options.model / "tokenizer.json", folder);
-  write_safetensors(folder / "model.safetensors", weights);
+  write_weights(folder, weights, options.max_shard_size);
   train::write_json(folder / "config.json", json);
 }
 

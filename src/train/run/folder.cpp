@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "model/file.h"
-#include "model/safetensors.h"
+#include "model/weights/shards.h"
 #include "tessera/error.h"
 #include "train/log/tensorboard.h"
 #include "train/options.h"
@@ -288,7 +288,7 @@ fs::path write_output(const Run& run) {
       options.init.empty() ? options.model : options.init.parent_path(),
       options.tokenizer,
       folder);
-  write_safetensors(folder / "model.safetensors", weights);
+  write_weights(folder, weights);
   write_json(folder / "config.json", model_config(options));
   return folder;
 }
