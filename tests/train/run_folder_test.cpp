@@ -152,6 +152,39 @@ TEST_F(RunFolder, OtherFilesInItAreLeftAlone) {
   EXPECT_EQ(read_text(folder_ / "run/notes.txt"), "mine");
 }
 
+TEST_F(RunFolder, WhatAKilledProcessLeftIsRemovedAndNothingElse) {
+  const auto run = folder_ / "run";
+  finetune(options());
+  const std::vector<std::string> left = {
+      "metrics.jsonl.tessera-0123abcd.tmp",
+      "probe.tessera-ffffffff.tmp",
+      "peft/adapter_config.json.tessera-00000000.tmp"};
+  const std::vector<std::string> others = {
+      "metrics.jsonl.tmp",
+      "report.html.tmp",
+      ".writable",
+      ".tessera-01234567.tmp",
+      "a.tessera-0123456.tmp",
+      "a.tessera-0123456g.tmp",
+      "a.tessera-01234567.tmp.txt",
+      "peft/adapter_config.json.tmp"};
+  for (const auto* names : {&left, &others}) {
+    for (const auto& name : *names) {
+      write_text(run / name, "mine");
+    }
+  }
+  auto o = options();
+  o.resume = true;
+  o.iters = 8;
+  finetune(o);
+  for (const auto& name : left) {
+    EXPECT_FALSE(fs::exists(run / name)) << name;
+  }
+  for (const auto& name : others) {
+    EXPECT_EQ(read_text(run / name), "mine") << name;
+  }
+}
+
 TEST_F(RunFolder, NothingIsWrittenWhereTheInputIsBad) {
   finetune(options());
   auto metrics = read_text(folder_ / "run/metrics.jsonl");

@@ -1,6 +1,5 @@
 #include "train/run/files.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -60,13 +59,11 @@ void make_writable_folder(const fs::path& folder) {
   if (error) {
     throw WriteError(folder, error.value());
   }
-  fs::path probe = folder / ".writable";
-  int fd = ::open(probe.c_str(), O_CREAT | O_WRONLY, 0644);
-  if (fd < 0) {
+  const auto probe = make_temporary(folder / "probe");
+  if (!probe) {
     throw WriteError(folder, errno);
   }
-  ::close(fd);
-  ::unlink(probe.c_str());
+  ::unlink(probe->c_str());
 }
 
 } // namespace tessera::train

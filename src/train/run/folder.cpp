@@ -236,6 +236,9 @@ void begin_folder(Run& run) {
       remove_tree(folder / name);
     }
   }
+  for (const char* place : {"", "peft", "model"}) {
+    remove_temporaries(folder / place);
+  }
   // Before all else: it tells whose the folder is.
   write_json(folder / "config.json", description(run));
   if (run.options.resume) {
