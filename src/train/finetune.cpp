@@ -357,8 +357,9 @@ FinetuneResult Loop::run() {
 FinetuneResult finetune(
     const FinetuneOptions& options, FinetuneObserver& observer) {
   train::check_options(options);
+  std::optional<train::FolderLock> lock;
   if (options.train) {
-    train::claim_folder(options);
+    lock.emplace(train::claim_folder(options));
   }
   train::return_freed_memory();
   const TableScope table(train::tuning_of(options));

@@ -106,6 +106,22 @@ class Faults(SmallModel):
         files = lambda folder: sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
         self.assertEqual(files(whole), files(self.folder))  # nothing is left over
 
+    def test_two_processes_on_one_folder(self):
+        first = subprocess.Popen(
+            self.command(self.folder, "--iters", 100000), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.assertTrue(wait_until(lambda: (self.folder / "checkpoints" / "step-0000004").exists(), first))
+        for flag in ("--resume", "--force"):
+            self.assertRefused(self.finetune(flag), "no other process", self.folder, "--adapter-path")
+        self.assertIsNone(first.poll())
+        first.kill()
+        first.communicate()
+        second = subprocess.Popen(
+            self.command(self.folder, "--iters", 100000, "--resume"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        before = max(losses(self.folder))
+        self.assertTrue(wait_until(lambda: size(self.folder / "metrics.jsonl") and max(losses(self.folder)) > before, second))
+        second.kill()
+        second.communicate()
+
     def test_a_damaged_checkpoint_is_said_and_passed_over(self):
         flags = ("--iters", 8, "--save-every", 2)
         whole = self.root / "undamaged"

@@ -140,6 +140,46 @@ TEST_F(RunFolder, ForceTouchesNothingThatIsNoRun) {
   EXPECT_NE(text.find("config.json of something else"), std::string::npos)
       << text;
   EXPECT_EQ(read_text(folder_ / "base/config.json"), config);
+  EXPECT_FALSE(fs::exists(folder_ / "base/.lock"));
+}
+
+TEST_F(RunFolder, KeepsASecondRunOutWhileItLasts) {
+  class Second : public FinetuneObserver {
+   public:
+    explicit Second(std::function<void()> meet) : meet_(std::move(meet)) {}
+    void stepped(const StepReport& report) override {
+      if (report.step == 3) {
+        meet_();
+      }
+    }
+
+   private:
+    std::function<void()> meet_;
+  };
+  int met = 0;
+  Second observer([&] {
+    for (const bool force : {true, false}) {
+      auto o = options();
+      o.force = force;
+      o.resume = !force;
+      const auto text = refused(o);
+      EXPECT_NE(text.find("no other process"), std::string::npos) << text;
+      EXPECT_NE(text.find((folder_ / "run").string()), std::string::npos);
+      ++met;
+    }
+    EXPECT_EQ(refused(options("elsewhere")), "");
+  });
+  finetune(options(), observer);
+  EXPECT_EQ(met, 2);
+  const auto text = [&](const char* run, const char* file) {
+    return read_text(folder_ / run / file);
+  };
+  EXPECT_EQ(
+      text("run", "adapters.safetensors"),
+      text("elsewhere", "adapters.safetensors"));
+  auto o = options();
+  o.force = true;
+  EXPECT_EQ(refused(o), ""); // it has ended
 }
 
 TEST_F(RunFolder, OtherFilesInItAreLeftAlone) {

@@ -177,7 +177,9 @@ void copy_tokenizer(
   copy_whole(tokenizer, to / "tokenizer.json");
 }
 
-void claim_folder(const FinetuneOptions& options) {
+namespace {
+
+void check_free(const FinetuneOptions& options) {
   const fs::path& folder = options.adapter_path;
   for (const char* name : contents) {
     if (!fs::exists(folder / name)) {
@@ -203,8 +205,17 @@ void claim_folder(const FinetuneOptions& options) {
   if (options.force) {
     check_inputs_stay(options);
   }
+}
+
+} // namespace
+
+FolderLock claim_folder(const FinetuneOptions& options) {
+  check_free(options); // first: a folder of something else stays as it is
   try {
-    make_writable_folder(folder);
+    make_writable_folder(options.adapter_path);
+    FolderLock lock(options.adapter_path);
+    check_free(options); // a run may have ended in between
+    return lock;
   } catch (const WriteError& error) {
     throw InputError(fmt::format("{} with --adapter-path", error.what()));
   }

@@ -1,13 +1,15 @@
 #pragma once
 
+#include "train/run/lock.h"
 #include "train/setup.h"
 
 namespace tessera::train {
 
-// Makes the run folder where it is not there yet. InputError where it cannot be
-// written, or holds a run that the options neither resume nor, by force, give
-// up, or something else. Removes nothing.
-void claim_folder(const FinetuneOptions& options);
+// Makes the run folder where it is not there yet, and keeps others out of it.
+// InputError where it cannot be written, another process works in it, or it
+// holds a run that the options neither resume nor, by force, give up, or
+// something else. Removes nothing.
+FolderLock claim_folder(const FinetuneOptions& options);
 
 // config.json of the run that a folder holds; none where it holds no run.
 std::optional<nlohmann::json> recorded_run(const std::filesystem::path& folder);
