@@ -2,10 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <cstdio>
+
 #include "cli/command.h"
 #include "cli/finetune_flags.h"
 #include "cli/interrupt.h"
 #include "cli/report.h"
+#include "tessera/error.h"
 
 namespace tessera::cli {
 namespace {
@@ -19,6 +22,13 @@ void run(const FinetuneOptions& options) {
     throw Interrupted(fmt::format(
         "stopped after step {}; a checkpoint is saved, go on with --resume",
         result.steps));
+  }
+  if (std::ferror(stdout) != 0) {
+    reject(
+        "finetune",
+        "expected a standard output that can be written; got an error; the run "
+        "is complete all the same, in {}",
+        options.adapter_path.string());
   }
 }
 

@@ -2,7 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
 #include <exception>
+#include <iostream>
 
 #include "cli/blas.h"
 #include "cli/command.h"
@@ -23,8 +25,22 @@ int report(int code, std::string_view text) {
   for (char& c : line) {
     c = c == '\n' ? ' ' : c;
   }
-  fmt::print(stderr, "tessera: {}\n", line);
+  // fmt::print would throw where standard error is full too.
+  std::fputs(fmt::format("tessera: {}\n", line).c_str(), stderr);
   return code;
+}
+
+// Whether something that was said got lost: on a full disk, for one.
+bool output_failed() {
+  std::cout.flush();
+  return std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+}
+
+int report_output() {
+  return report(
+      kInputFault,
+      "[output] expected a standard output that can be written; got an error; "
+      "free space there or choose another place");
 }
 
 } // namespace
@@ -59,9 +75,10 @@ int main(int argc, char** argv) {
       tessera::reject(
           "tessera", "expected a subcommand; got none (see --help)");
     }
-    return 0;
+    return output_failed() ? report_output() : 0;
   } catch (const CLI::Success& done) { // --help, --version
-    return program.exit(done);
+    const int code = program.exit(done);
+    return output_failed() ? report_output() : code;
   } catch (const CLI::ParseError& error) {
     return report(kInputFault, fmt::format("{} (see --help)", error.what()));
   } catch (const tessera::cli::Interrupted& stop) {
@@ -69,6 +86,9 @@ int main(int argc, char** argv) {
   } catch (const tessera::InputError& error) {
     return report(kInputFault, error.what());
   } catch (const std::exception& error) {
+    if (output_failed()) { // what fmt::print throws then
+      return report_output();
+    }
     return report(kInternalFault, fmt::format("internal: {}", error.what()));
   }
 }

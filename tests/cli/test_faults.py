@@ -106,6 +106,35 @@ class Faults(SmallModel):
         files = lambda folder: sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
         self.assertEqual(files(whole), files(self.folder))  # nothing is left over
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "this system has no /dev/full")
+    def test_an_output_that_is_full(self):
+        self.assertEqual(self.finetune("--iters", 2).returncode, 0)
+        trained = self.root / "full-trained"
+        model = ["--model", self.model, "--adapter-path", self.folder]
+        data = ["--model", self.model, "--data", self.data, "--max-seq-length", 64]
+        attention = ["--heads", "4:2", "--head-dim", 8, "--lengths", 32]
+        for command in (
+            ["--help"], ["finetune", "--help"], ["info"], ["info", "--json"], ["plan", *data], ["plan", *data, "--json"],
+            ["score", *model, "--data", self.data / "test.jsonl"],
+            ["score", *model, "--data", self.data / "test.jsonl", "--json"],
+            ["generate", *model, "--prompt", "the", "--max-tokens", 3],
+            ["fuse", *model, "--save-path", self.root / "full-fused"],
+            ["explain", *attention], ["explain", *attention, "--json"],
+            ["bench", "attention", *attention, "--rounds", 1], ["tune", *attention, "--rounds", 1, "--table", self.root / "full.json"],
+            ["finetune", *data, "--adapter-path", trained, "--iters", 3, "--batch-size", 2,
+             "--steps-per-report", 1],
+        ):
+            with self.subTest(command=command), open("/dev/full", "w") as full:
+                done = subprocess.run(
+                    [str(x) for x in (TESSERA, *command)], stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+                self.assertRefused(done, "expected a standard output that can be written")
+        self.assertTrue((trained / "adapters.safetensors").exists())  # the training was not lost
+        self.assertEqual(max(losses(trained)), 3)
+        score = ["score", "--model", self.root / "full-fused", "--data", self.data / "test.jsonl"]
+        self.assertEqual(run(*score).returncode, 0)
+        with open("/dev/full", "w") as full:
+            self.assertEqual(subprocess.run([TESSERA, "score"], stdout=full, stderr=full).returncode, 2)
+
     def test_two_processes_on_one_folder(self):
         first = subprocess.Popen(
             self.command(self.folder, "--iters", 100000), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
