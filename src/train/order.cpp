@@ -10,8 +10,11 @@ namespace {
 
 constexpr std::size_t window_batches = 50;
 
-// Sets the order of batches apart from that of documents.
+// Set the orders of batches and of packed rows apart from that of documents,
+// and from each other: one permutation applied twice leaves two rows, or a
+// batch a row, as they were. 2 is dropout's.
 constexpr std::uint64_t batch_shuffle = 1;
+constexpr std::uint64_t row_shuffle = 3;
 
 } // namespace
 
@@ -84,11 +87,11 @@ Rows BatchOrder::rows_of(const std::vector<std::size_t>& documents) const {
 
 void BatchOrder::fill(std::uint64_t epoch) {
   const auto documents = epoch_order(data_.documents.size(), seed_, epoch);
-  const auto shuffle = derive_seed(seed_, batch_shuffle);
   Rows rows;
   if (shape_.packed_columns > 0) {
     const Rows packed = pack(data_, documents, shape_.packed_columns);
-    for (const std::size_t i : epoch_order(packed.size(), shuffle, epoch)) {
+    const auto seed = derive_seed(seed_, row_shuffle);
+    for (const std::size_t i : epoch_order(packed.size(), seed, epoch)) {
       rows.push_back(packed[i]);
     }
   } else {
@@ -100,7 +103,8 @@ void BatchOrder::fill(std::uint64_t epoch) {
     batches[i / size].push_back(std::move(rows[i]));
   }
   batches_.clear();
-  for (const std::size_t i : epoch_order(batches.size(), shuffle, epoch)) {
+  const auto seed = derive_seed(seed_, batch_shuffle);
+  for (const std::size_t i : epoch_order(batches.size(), seed, epoch)) {
     batches_.push_back(std::move(batches[i]));
   }
   epoch_ = epoch;

@@ -27,8 +27,10 @@ struct EpochSize {
 //
 // Each epoch takes every document once. Documents are shuffled, sorted by
 // length within windows of 50 batches, so that the rows of a batch need little
-// padding, and the batches shuffled again; where rows are packed, they are
-// shuffled instead. Only the epoch's smallest remainder makes a short batch.
+// padding, and the batches shuffled again. Packed rows are those of best fit,
+// so that documents of one length change places with each other alone; rows are
+// shuffled, and then batches. Only the epoch's smallest remainder makes a short
+// batch.
 class BatchOrder {
  public:
   BatchOrder(const Dataset& data, const BatchShape& shape, std::uint64_t seed);
