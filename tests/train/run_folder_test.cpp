@@ -225,6 +225,24 @@ TEST_F(RunFolder, WhatAKilledProcessLeftIsRemovedAndNothingElse) {
   }
 }
 
+// Killed behind the last save, before older checkpoints were gone.
+TEST_F(RunFolder, AFinishedRunIsPrunedWhereItIsResumed) {
+  finetune(options());
+  const auto checkpoints = folder_ / "run/checkpoints";
+  fs::create_directories(checkpoints / "step-0000000.unfinished");
+  fs::copy(checkpoints / "step-0000002", checkpoints / "step-0000001");
+  auto o = options();
+  o.resume = true;
+  finetune(o);
+  std::set<std::string> left;
+  for (const auto& entry : fs::directory_iterator(checkpoints)) {
+    left.insert(entry.path().filename());
+  }
+  EXPECT_EQ(
+      left,
+      (std::set<std::string>{"step-0000002", "step-0000004", "step-0000006"}));
+}
+
 TEST_F(RunFolder, NothingIsWrittenWhereTheInputIsBad) {
   finetune(options());
   auto metrics = read_text(folder_ / "run/metrics.jsonl");

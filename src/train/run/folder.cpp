@@ -254,6 +254,8 @@ void begin_folder(Run& run) {
   write_json(folder / "config.json", description(run));
   if (run.options.resume) {
     std::for_each(run.damaged.begin(), run.damaged.end(), set_aside);
+    // A run that has done all its steps saves no more, which would do this.
+    prune_checkpoints(folder, run.options.keep_checkpoints);
     keep_metrics_until(folder / "metrics.jsonl", run.state.updates);
   }
   if (run.options.log_tensorboard) {

@@ -15,8 +15,8 @@ FolderLock claim_folder(const FinetuneOptions& options);
 std::optional<nlohmann::json> recorded_run(const std::filesystem::path& folder);
 
 // Removes what is left of another run, or, resuming, the lines of metrics.jsonl
-// that lie behind the checkpoint resumed from; writes config.json and begins
-// the event file.
+// that lie behind the checkpoint resumed from and what a killed process did not
+// come to remove; writes config.json and begins the event file.
 void begin_folder(Run& run);
 
 // A line of metrics.jsonl, and the event of it.
