@@ -15,6 +15,7 @@
 #include "embedded/dslopes_metal.h"
 #include "embedded/forward_metal.h"
 #include "embedded/gradient_metal.h"
+#include "embedded/keys_metal.h"
 #include "embedded/lane_metal.h"
 #include "embedded/mask_rule.h"
 #include "embedded/operand_metal.h"
@@ -150,7 +151,7 @@ std::string_view loop_of(Pass pass) {
 
 std::string_view type_of(Element element) {
   constexpr std::string_view names[] = {
-      "float", "float16_t", "bfloat16_t", "int", "uint32_t", "bool"};
+      "float", "float16_t", "bfloat16_t", "int32_t", "uint32_t", "bool"};
   return names[static_cast<int>(element)];
 }
 
@@ -187,11 +188,15 @@ std::string header_of(
 }
 
 std::string body_of(const Plan& plan) {
-  constexpr std::string_view include = "#include \"begin.metal\"\n";
+  const std::pair<std::string_view, std::string_view> parts[] = {
+      {"#include \"begin.metal\"\n", begin_metal},
+      {"#include \"keys.metal\"\n", keys_metal}};
   std::string text(loop_of(plan.pass));
-  const auto at = text.find(include);
-  if (at != std::string::npos) {
-    text.replace(at, include.size(), begin_metal);
+  for (const auto& [include, part] : parts) {
+    const auto at = text.find(include);
+    if (at != std::string::npos) {
+      text.replace(at, include.size(), part);
+    }
   }
   return text;
 }

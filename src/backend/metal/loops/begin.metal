@@ -2,22 +2,20 @@
 const int group = Q_shape[1] / K_shape[1];
 
 Scores scores;
-scores.positions = Mask{
-    Q_shape[2],
-    K_shape[2],
-    bool(CAUSAL),
-    HAS_WINDOW ? geometry[0] : int(unbounded),
-    HAS_WINDOW ? geometry[1] : int(unbounded),
-    HAS_CHUNK ? geometry[2] : 0,
+scores.positions = Mask {
+  Q_shape[2], K_shape[2], bool(CAUSAL),
+      HAS_WINDOW ? geometry[0] : int(unbounded),
+      HAS_WINDOW ? geometry[1] : int(unbounded), HAS_CHUNK ? geometry[2] : 0,
 #if HAS_PREFIX
-    prefix[batch * prefix_strides[0]]
+      prefix[batch * prefix_strides[0]]
 #else
-    0
+      0
 #endif
 };
 scores.batch = batch;
 scores.heads = Q_shape[1];
 scores.scale = numbers[0];
+scores.scale2 = scores.scale * LOG2E;
 #if HAS_SOFTCAP
 scores.softcap = numbers[1];
 #endif
@@ -25,8 +23,7 @@ scores.softcap = numbers[1];
 scores.bias = grid_of<bias_pointer>(bias, bias_shape, bias_strides);
 #endif
 #if HAS_ALIBI
-scores.slopes =
-    slopes + (slopes_shape[0] == 1 ? 0 : batch * slopes_strides[0]);
+scores.slopes = slopes + (slopes_shape[0] == 1 ? 0 : batch * slopes_strides[0]);
 scores.slopes_stride = slopes_shape[1] == 1 ? 0 : slopes_strides[1];
 #endif
 #if HAS_MASK

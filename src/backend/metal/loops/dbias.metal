@@ -44,81 +44,93 @@ for (int step = piece[3]; step < piece[4]; ++step) {
   const int head = one_head ? step / steps_down % heads : own_head;
   const int row = one_query ? step % steps_down * 8 * R : first_row;
 #include "begin.metal"
-    Own<Rows<Q_pointer, head_dim>, head_dim, false> queries;
-    queries.source = {
-        Q + batch * Q_strides[0] + head * Q_strides[1], Q_strides[2], Nq};
-    Own<Rows<dO_pointer, value_dim>, value_dim, false> cotangents;
-    cotangents.source = {
-        dO + batch * dO_strides[0] + head * dO_strides[1], dO_strides[2], Nq};
-    const Rows<K_pointer, head_dim> keys = {
-        K + batch * K_strides[0] + head / group * K_strides[1], K_strides[2], Nk};
-    const Rows<V_pointer, value_dim> values = {
-        V + batch * V_strides[0] + head / group * V_strides[1], V_strides[2], Nk};
-      const Place at = {head, row, Nq, Nq, lane};
-      queries.first = row;
-      cotangents.first = row;
-      const Span own = intersect({row, row + 8 * R}, {0, Nq});
-      const Span some = scores.positions.seen_by_any(own);
-      const Span every = scores.positions.seen_by_all(own);
-      for (int c = columns.lo; c < columns.hi; c += 8 * N) {
-        const Span tile = {c, c + 8 * N};
-        uint seen = 0;
-        if (!intersect(some, tile).empty()) {
-          seen = seen_bits(scores, at, c, row + 8 * R <= Nq && every.contains(tile));
-        }
-        const Span live = within(some, c, seen);
-        if (live.empty()) {
-          continue;
-        }
-        Tile S;
-        Tile dP;
-        clear(S);
-        clear(dP);
-        add_scores<(head_dim + 7) / 8>(S, queries, 0, keys, c, live, lane);
-        add_scores<(value_dim + 7) / 8>(dP, cotangents, 0, values, c, live, lane);
-        UNROLL for (int i = 0; i < R; ++i) {
-          const int r = row + 8 * i + lane.row;
-          float L_of = INFINITY;
-          float D_of = 0.0f;
-          if (r < Nq) {
-            L_of = logsumexp2(
-                L[batch * L_strides[0] + head * L_strides[1] + r * L_strides[2]]);
-            D_of = D[batch * D_strides[0] + head * D_strides[1] + r * D_strides[2]];
-          }
-          UNROLL for (int n = 0; n < N; ++n) {
-            UNROLL for (int e = 0; e < 2; ++e) {
-              const Element x = element(at, c, i, n, e);
-              if ((seen & bit_of(i, n, e)) != 0) {
-                total.of[i][n][e] += element_gradient(
-                    scores, x, S.of[i][n][e], dP.of[i][n][e],
-                    scores.kept_at(x.head, x.query, x.key), L_of, D_of).dS;
-              }
-            }
+  Own<Rows<Q_pointer, head_dim>, head_dim, false> queries;
+  queries.source = {
+      Q + batch * Q_strides[0] + head * Q_strides[1], Q_strides[2], Nq};
+  Own<Rows<dO_pointer, value_dim>, value_dim, false> cotangents;
+  cotangents.source = {
+      dO + batch * dO_strides[0] + head * dO_strides[1], dO_strides[2], Nq};
+  const Rows<K_pointer, head_dim> keys = {
+      K + batch * K_strides[0] + head / group * K_strides[1], K_strides[2], Nk};
+  const Rows<V_pointer, value_dim> values = {
+      V + batch * V_strides[0] + head / group * V_strides[1], V_strides[2], Nk};
+  const Place at = {head, row, Nq, Nq, lane};
+  queries.first = row;
+  cotangents.first = row;
+  const Span own = intersect({row, row + 8 * R}, {0, Nq});
+  const Span some = scores.positions.seen_by_any(own);
+  const Span every = scores.positions.seen_by_all(own);
+  for (int c = columns.lo; c < columns.hi; c += 8 * N) {
+    const Span tile = {c, c + 8 * N};
+    uint seen = 0;
+    if (!intersect(some, tile).empty()) {
+      seen =
+          seen_bits(scores, at, c, row + 8 * R <= Nq && every.contains(tile));
+    }
+    const Span live = within(some, c, seen);
+    if (live.empty()) {
+      continue;
+    }
+    Tile S;
+    Tile dP;
+    clear(S);
+    clear(dP);
+    add_scores<(head_dim + 7) / 8>(S, queries, 0, keys, c, live, lane);
+    add_scores<(value_dim + 7) / 8>(dP, cotangents, 0, values, c, live, lane);
+    UNROLL for (int i = 0; i < R; ++i) {
+      const int r = row + 8 * i + lane.row;
+      float L_of = INFINITY;
+      float D_of = 0.0f;
+      if (r < Nq) {
+        L_of = logsumexp2(
+            L[batch * L_strides[0] + head * L_strides[1] + r * L_strides[2]]);
+        D_of = D[batch * D_strides[0] + head * D_strides[1] + r * D_strides[2]];
+      }
+      UNROLL for (int n = 0; n < N; ++n) {
+        UNROLL for (int e = 0; e < 2; ++e) {
+          const Element x = element(at, c, i, n, e);
+          if ((seen & bit_of(i, n, e)) != 0) {
+            total.of[i][n][e] += element_gradient(
+                                     scores,
+                                     x,
+                                     S.of[i][n][e],
+                                     dP.of[i][n][e],
+                                     scores.kept_at(x.head, x.query, x.key),
+                                     L_of,
+                                     D_of)
+                                     .dS;
           }
         }
       }
+    }
+  }
 }
 
 #if ENDS
 // Adds up along the axes of 1: the sums come to stand in row 0 and column 0.
-UNROLL for (int n = 0; one_query && n < N; ++n) {
-  float2 sum = 0.0f;
-  UNROLL for (int i = 0; i < R; ++i) {
-    sum += total.of[i][n];
-  }
-  total.of[0][n] = float2(column_sum(sum.x), column_sum(sum.y));
-}
-UNROLL for (int i = 0; one_key && i < R; ++i) {
-  float sum = 0.0f;
+if (one_query) {
   UNROLL for (int n = 0; n < N; ++n) {
-    sum += total.of[i][n].x + total.of[i][n].y;
+    float2 sum = 0.0f;
+    UNROLL for (int i = 0; i < R; ++i) {
+      sum += total.of[i][n];
+    }
+    total.of[0][n] = float2(column_sum(sum.x), column_sum(sum.y));
   }
-  total.of[i][0].x = row_sum(sum);
+}
+if (one_key) {
+  UNROLL for (int i = 0; i < R; ++i) {
+    float sum = 0.0f;
+    UNROLL for (int n = 0; n < N; ++n) {
+      sum += total.of[i][n].x + total.of[i][n].y;
+    }
+    total.of[i][0].x = row_sum(sum);
+  }
 }
 const int rows_out = one_query
     ? 1
     : min(Nq,
-          (piece[0] + int(threads_per_grid.x) / threads / tiles_across) * 8 * R) -
+          (piece[0] + int(threads_per_grid.x) / threads / tiles_across) * 8 *
+              R) -
         piece[0] * 8 * R;
 const int row_out = first_row - piece[0] * 8 * R;
 const int columns_out = one_key ? 1 : Nk;

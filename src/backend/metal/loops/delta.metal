@@ -1,15 +1,15 @@
-// D = rowsum(dO * O) - dL, a simdgroup a row; the cotangent of L, where there is
-// one, enters dS = P * (dP - D) in the same place.
+// D = rowsum(dO * O) - dL, a simdgroup a row; the cotangent of L, where there
+// is one, enters dS = P * (dP - D) in the same place.
 const int row = int(threadgroup_position_in_grid.x) * simdgroups +
     int(simdgroup_index_in_threadgroup);
 const int head = int(threadgroup_position_in_grid.y);
 const int batch = int(threadgroup_position_in_grid.z);
 const int Nq = O_shape[2];
 if (row < Nq) {
-  const O_pointer o = O + batch * O_strides[0] + head * O_strides[1] +
-      row * O_strides[2];
-  const dO_pointer g = dO + batch * dO_strides[0] + head * dO_strides[1] +
-      row * dO_strides[2];
+  const O_pointer o =
+      O + batch * O_strides[0] + head * O_strides[1] + row * O_strides[2];
+  const dO_pointer g =
+      dO + batch * dO_strides[0] + head * dO_strides[1] + row * dO_strides[2];
   float sum = 0.0f;
   for (int f = int(thread_index_in_simdgroup); f < value_dim; f += 32) {
     sum += float(o[f]) * float(g[f]);

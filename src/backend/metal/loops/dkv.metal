@@ -8,12 +8,8 @@ const int Nk = K_shape[2];
 const int block = piece[0] + int(threadgroup_position_in_grid.x);
 const int kv_head = piece[1] + int(threadgroup_position_in_grid.y);
 Place at = {
-    0,
-    block * M + int(simdgroup_index_in_threadgroup) * 8 * R,
-    Nk,
-    Nk,
-    lane};
-const Span all = intersect({block * M, block * M + M}, {0, Nk});
+    0, M * block + int(simdgroup_index_in_threadgroup) * 8 * R, Nk, Nk, lane};
+const Span all = intersect({M * block, block* M + M}, {0, Nk});
 const Span own = intersect({at.first, at.first + 8 * R}, {0, Nk});
 const bool full = at.first + 8 * R <= Nk;
 
@@ -47,8 +43,9 @@ cotangents.thread_index = thread_index_in_threadgroup;
 const int first_row = piece[0] * M;
 const int rows_out =
     min(Nk, first_row + int(threads_per_grid.x) / threads * M) - first_row;
-const int64_t out = (int64_t(threadgroup_position_in_grid.z) * int(threads_per_grid.y) +
-                     int(threadgroup_position_in_grid.y)) *
+const int64_t out =
+    (int64_t(threadgroup_position_in_grid.z) * int(threads_per_grid.y) +
+     int(threadgroup_position_in_grid.y)) *
     rows_out;
 const int row_out = at.first - first_row;
 
@@ -72,8 +69,15 @@ Sum<thread float*, value_dim, false> sum_dV;
 sum_dK.clear();
 sum_dV.clear();
 #else
-sum_dK.load(Rows<dK_sum_pointer, head_dim>{dK_sum + out * head_dim, head_dim, rows_out}, row_out, lane);
-sum_dV.load(Rows<dV_sum_pointer, value_dim>{dV_sum + out * value_dim, value_dim, rows_out}, row_out, lane);
+sum_dK.load(
+    Rows<dK_sum_pointer, head_dim>{dK_sum + out * head_dim, head_dim, rows_out},
+    row_out,
+    lane);
+sum_dV.load(
+    Rows<dV_sum_pointer, value_dim>{
+        dV_sum + out * value_dim, value_dim, rows_out},
+    row_out,
+    lane);
 #endif
 
 const Span part = {piece[3], piece[4]};
@@ -116,7 +120,7 @@ for (int h = piece[5]; h < piece[6]; ++h) {
     clear(dP);
     queries.add_scores_to(S, keys, live, lane);
     cotangents.add_scores_to(dP, values, live, lane);
-    UNROLL for (int n = 0; !live.empty() && n < N; ++n) {
+    UNROLL for (int n = 0; n < N; ++n) {
       UNROLL for (int e = 0; e < 2; ++e) {
         const int query = c + 8 * n + lane.column + e;
         float L_of = INFINITY;

@@ -7,12 +7,8 @@ const int block = piece[0] + int(threadgroup_position_in_grid.x);
 const int head = piece[1] + int(threadgroup_position_in_grid.y);
 const int kv_head = head / group;
 Place at = {
-    head,
-    block * M + int(simdgroup_index_in_threadgroup) * 8 * R,
-    Nq,
-    Nq,
-    lane};
-const Span all = intersect({block * M, block * M + M}, {0, Nq});
+    head, M * block + int(simdgroup_index_in_threadgroup) * 8 * R, Nq, Nq, lane};
+const Span all = intersect({M * block, block* M + M}, {0, Nq});
 const Span own = intersect({at.first, at.first + 8 * R}, {0, Nq});
 const bool full = at.first + 8 * R <= Nq;
 
@@ -27,28 +23,7 @@ cotangents.source = {
 cotangents.first = at.first;
 cotangents.load(lane);
 
-#if STAGED
-threadgroup T staged[staged_elements];
-threadgroup T* const stage_K = staged;
-threadgroup T* const stage_V = staged + staged_offset;
-#else
-threadgroup T* const stage_K = nullptr;
-threadgroup T* const stage_V = nullptr;
-#endif
-Along<Rows<K_pointer, head_dim>, head_dim, head_block> keys;
-keys.source = {
-    K + batch * K_strides[0] + kv_head * K_strides[1],
-    K_strides[2],
-    K_shape[2]};
-keys.memory = stage_K;
-keys.thread_index = thread_index_in_threadgroup;
-Along<Rows<V_pointer, value_dim>, value_dim, value_block> values;
-values.source = {
-    V + batch * V_strides[0] + kv_head * V_strides[1],
-    V_strides[2],
-    K_shape[2]};
-values.memory = stage_V;
-values.thread_index = thread_index_in_threadgroup;
+#include "keys.metal"
 
 float L_of[R];
 float D_of[R];
@@ -67,15 +42,17 @@ UNROLL for (int i = 0; i < R; ++i) {
 const int first_row = piece[0] * M;
 const int rows_out =
     min(Nq, first_row + int(threads_per_grid.x) / threads * M) - first_row;
-const int64_t out = (int64_t(threadgroup_position_in_grid.z) * int(threads_per_grid.y) +
-                     int(threadgroup_position_in_grid.y)) *
+const int64_t out =
+    (int64_t(threadgroup_position_in_grid.z) * int(threads_per_grid.y) +
+     int(threadgroup_position_in_grid.y)) *
     rows_out;
 const int row_out = at.first - first_row;
 
 #if SPILLED == 1
 threadgroup float spill[simdgroups * slots_of_sum];
 Sum<threadgroup float*, head_dim, true> sum;
-sum.slots = spill + int(simdgroup_index_in_threadgroup) * slots_of_sum + lane.index;
+sum.slots =
+    spill + int(simdgroup_index_in_threadgroup) * slots_of_sum + lane.index;
 #else
 Sum<thread float*, head_dim, false> sum;
 #endif
@@ -86,7 +63,10 @@ UNROLL for (int i = 0; i < R; ++i) {
   slope_sum[i] = 0.0f;
 }
 #else
-sum.load(Rows<dQ_sum_pointer, head_dim>{dQ_sum + out * head_dim, head_dim, rows_out}, row_out, lane);
+sum.load(
+    Rows<dQ_sum_pointer, head_dim>{dQ_sum + out * head_dim, head_dim, rows_out},
+    row_out,
+    lane);
 UNROLL for (int i = 0; i < R; ++i) {
   slope_sum[i] = 0.0f;
 #if HAS_ALIBI
@@ -129,7 +109,7 @@ for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
   clear(dP);
   keys.add_scores_to(S, queries, live, lane);
   values.add_scores_to(dP, cotangents, live, lane);
-  UNROLL for (int i = 0; !live.empty() && i < R; ++i) {
+  UNROLL for (int i = 0; i < R; ++i) {
     UNROLL for (int n = 0; n < N; ++n) {
       const Element first = element(at, c, i, n, 0);
       const float2 kept = scores.kept_of(first.head, first.query, first.key);
@@ -138,7 +118,13 @@ for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
         float dS = 0.0f;
         if ((seen & bit_of(i, n, e)) != 0) {
           const ElementGradient g = element_gradient(
-              scores, x, S.of[i][n][e], dP.of[i][n][e], kept[e], L_of[i], D_of[i]);
+              scores,
+              x,
+              S.of[i][n][e],
+              dP.of[i][n][e],
+              kept[e],
+              L_of[i],
+              D_of[i]);
           dS = g.dproduct;
 #if HAS_ALIBI
           slope_sum[i] -= g.dS * float(scores.distance(x.query, x.key));

@@ -6,8 +6,10 @@ const float sink = float(sinks[head * sinks_strides[0]]);
 float sum = 0.0f;
 for (int b = 0; b < L_shape[0]; ++b) {
   for (int i = int(thread_index_in_simdgroup); i < Nq; i += 32) {
-    const float l = L[b * L_strides[0] + head * L_strides[1] + i * L_strides[2]];
-    const float d = D[b * D_strides[0] + head * D_strides[1] + i * D_strides[2]];
+    const float l =
+        L[b * L_strides[0] + head * L_strides[1] + i * L_strides[2]];
+    const float d =
+        D[b * D_strides[0] + head * D_strides[1] + i * D_strides[2]];
     sum -= l == -INFINITY ? 0.0f : exp2((sink - l) * LOG2E) * d;
   }
 }

@@ -5,7 +5,9 @@ const int own_batch = int(threadgroup_position_in_grid.y);
 const int Nq = dslope_rows_shape[2];
 const bool one_batch = threads_per_grid.y == 1;
 float sum = 0.0f;
-for (int b = one_batch ? 0 : own_batch; b < (one_batch ? dslope_rows_shape[0] : own_batch + 1); ++b) {
+for (int b = one_batch ? 0 : own_batch;
+     b < (one_batch ? dslope_rows_shape[0] : own_batch + 1);
+     ++b) {
   const int64_t row = (int64_t(b) * dslope_rows_shape[1] + head) * Nq;
   for (int i = int(thread_index_in_simdgroup); i < Nq; i += 32) {
     sum += dslope_rows[row + i];

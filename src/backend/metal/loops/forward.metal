@@ -18,19 +18,20 @@ const int kv_head = packed_rows ? y : y / group;
 
 Place at = {
     packed_rows ? y * group : y,
-    block * M + int(simdgroup_index_in_threadgroup) * 8 * R,
+    M * block + int(simdgroup_index_in_threadgroup) * 8 * R,
     rows,
     Nq,
     lane};
 
 // The queries of the threadgroup and of this simdgroup.
 const Span all = intersect(
-    {packed_rows ? 0 : block * M, packed_rows ? Nq : block * M + M}, {0, Nq});
+    {packed_rows ? 0 : M * block, packed_rows ? Nq : M * block + M}, {0, Nq});
 const Span own = intersect(
     {packed_rows ? 0 : at.first, packed_rows ? Nq : at.first + 8 * R}, {0, Nq});
 const bool full = at.first + 8 * R <= rows;
 
-Own<Rows<Q_pointer, head_dim, bool(packed_rows)>, head_dim, bool(hold_own)> queries;
+Own<Rows<Q_pointer, head_dim, bool(packed_rows)>, head_dim, bool(hold_own)>
+    queries;
 queries.source = {
     Q + batch * Q_strides[0] + at.head * Q_strides[1],
     Q_strides[2],
@@ -40,28 +41,7 @@ queries.source = {
 queries.first = at.first;
 queries.load(lane);
 
-#if STAGED
-threadgroup T staged[staged_elements];
-threadgroup T* const stage_K = staged;
-threadgroup T* const stage_V = staged + staged_offset;
-#else
-threadgroup T* const stage_K = nullptr;
-threadgroup T* const stage_V = nullptr;
-#endif
-Along<Rows<K_pointer, head_dim>, head_dim, head_block> keys;
-keys.source = {
-    K + batch * K_strides[0] + kv_head * K_strides[1],
-    K_strides[2],
-    K_shape[2]};
-keys.memory = stage_K;
-keys.thread_index = thread_index_in_threadgroup;
-Along<Rows<V_pointer, value_dim>, value_dim, value_block> values;
-values.source = {
-    V + batch * V_strides[0] + kv_head * V_strides[1],
-    V_strides[2],
-    K_shape[2]};
-values.memory = stage_V;
-values.thread_index = thread_index_in_threadgroup;
+#include "keys.metal"
 
 #if ENDS && PACKED
 device float* const O_to = O_runs;
@@ -71,25 +51,28 @@ device T* const O_to = O;
 device float* const L_to = L;
 #endif
 // The rows of this head in the piece's outputs.
-const int heads_out = packed_rows ? int(threads_per_grid.y) * group : int(threads_per_grid.y);
+const int heads_out =
+    packed_rows ? int(threads_per_grid.y) * group : int(threads_per_grid.y);
 const int head_out = packed_rows ? int(threadgroup_position_in_grid.y) * group
                                  : int(threadgroup_position_in_grid.y);
 const int rows_out = packed_rows
     ? Nq
-    : min(Nq, first_block * M + int(threads_per_grid.x) / threads * M) -
-        first_block * M;
-const int64_t out =
-    (int64_t(int(threadgroup_position_in_grid.z) + run_here * int(threads_per_grid.z)) *
-         heads_out +
-     head_out) *
+    : min(Nq, first_block* M + int(threads_per_grid.x) / threads * M) -
+        M * first_block;
+const int64_t out = (int64_t(
+                         int(threadgroup_position_in_grid.z) +
+                         run_here * int(threads_per_grid.z)) *
+                         heads_out +
+                     head_out) *
     rows_out;
-const int row_out = packed_rows ? at.first : at.first - first_block * M;
+const int row_out = packed_rows ? at.first : at.first - M * first_block;
 const int limit_out = packed_rows ? rows : rows_out;
 
 #if SPILLED == 1
 threadgroup float spill[simdgroups * slots_of_sum];
 Sum<threadgroup float*, value_dim, true> sum;
-sum.slots = spill + int(simdgroup_index_in_threadgroup) * slots_of_sum + lane.index;
+sum.slots =
+    spill + int(simdgroup_index_in_threadgroup) * slots_of_sum + lane.index;
 #else
 Sum<thread float*, value_dim, false> sum;
 #endif
@@ -101,16 +84,20 @@ UNROLL for (int i = 0; i < R; ++i) {
   softmax.l[i] = 0.0f;
 #if HAS_SINKS
   // Of the rows' runs of keys the first one holds the sink.
-  const int head = packed_rows ? at.head + (at.first + 8 * i + lane.row) / Nq : at.head;
+  const int head =
+      packed_rows ? at.head + (at.first + 8 * i + lane.row) / Nq : at.head;
   if (run == 0 && at.first + 8 * i + lane.row < rows) {
     softmax.m[i] = float(sinks[head * sinks_strides[0]]) * LOG2E;
-    softmax.l[i] =
-        lane.column == 0 && softmax.m[i] > -INFINITY ? 1.0f : 0.0f;
+    softmax.l[i] = lane.column == 0 && softmax.m[i] > -INFINITY ? 1.0f : 0.0f;
   }
 #endif
 }
 #else
-sum.load(Rows<O_sum_pointer, value_dim>{O_sum + out * value_dim, value_dim, limit_out}, row_out, lane);
+sum.load(
+    Rows<O_sum_pointer, value_dim>{
+        O_sum + out * value_dim, value_dim, limit_out},
+    row_out,
+    lane);
 UNROLL for (int i = 0; i < R; ++i) {
   const int r = row_out + 8 * i + lane.row;
   softmax.m[i] = r < limit_out ? m_sum[out + r] : -INFINITY;
@@ -120,7 +107,7 @@ UNROLL for (int i = 0; i < R; ++i) {
 
 const Span part = {
     packed_rows ? run * piece[5] : piece[3],
-    packed_rows ? run * piece[5] + piece[5] : piece[4]};
+    packed_rows ? run* piece[5] + piece[5] : piece[4]};
 const Span columns = intersect(scores.positions.seen_by_any(all), part);
 const Span some = intersect(scores.positions.seen_by_any(own), part);
 const Span every = intersect(scores.positions.seen_by_all(own), part);
@@ -163,7 +150,12 @@ UNROLL for (int i = 0; i < R; ++i) {
 #if ENDS
   const float l = row_sum(softmax.l[i]);
   sum.store(
-      O_to + out * value_dim, row_out, limit_out, l > 0.0f ? 1.0f / l : 0.0f, i, lane);
+      O_to + out * value_dim,
+      row_out,
+      limit_out,
+      l > 0.0f ? 1.0f / l : 0.0f,
+      i,
+      lane);
   if (lane.column == 0 && r < limit_out) {
     L_to[out + r] = l > 0.0f ? (softmax.m[i] + log2(l)) * LN2 : -INFINITY;
   }

@@ -43,8 +43,7 @@ struct Along {
   // S += own * rows^T.
   template <typename A>
   void add_scores_to(
-      thread Tile& S, thread const A& own, Span live, Lane lane)
-      const {
+      thread Tile& S, thread const A& own, Span live, Lane lane) const {
     if (staging == direct) {
       add_scores<F>(S, own, 0, source, row, live, lane);
     } else if (staging == whole) {
@@ -52,8 +51,7 @@ struct Along {
     } else {
       UNROLL for (int f = 0; f < F; f += width / 8) {
         stage(8 * f);
-        add_scores<width / 8>(
-            S, own, f, Staged<stride>{memory}, 0, live, lane);
+        add_scores<width / 8>(S, own, f, Staged<stride>{memory}, 0, live, lane);
       }
     }
   }
@@ -61,8 +59,7 @@ struct Along {
   // sum += tile * rows.
   template <typename Total>
   void add_product_to(
-      thread Total& sum, thread const Tile& tile, Span live, Lane lane)
-      const {
+      thread Total& sum, thread const Tile& tile, Span live, Lane lane) const {
     if (staging == direct) {
       add_product<F>(sum, 0, tile, source, row, live, lane);
     } else if (staging == whole) {

@@ -8,8 +8,8 @@ inline float logsumexp2(float L) {
 // before and after the softcap.
 struct ElementGradient {
   float P;
-  float dS;        // of what bias and slope join
-  float dproduct;  // of scale * q.k
+  float dS;       // of what bias and slope join
+  float dproduct; // of scale * q.k
 };
 
 // `product` is q.k, dP the element of dO V^T, `kept` what dropout multiplies P

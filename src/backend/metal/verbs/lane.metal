@@ -40,9 +40,9 @@ inline void multiply_add(thread float2& sum, float2 a, float2 b) {
   simdgroup_matrix<float, 8, 8> A;
   simdgroup_matrix<float, 8, 8> B;
   simdgroup_matrix<float, 8, 8> C;
-  A.thread_elements() = a;
-  B.thread_elements() = b;
-  C.thread_elements() = sum;
+  reinterpret_cast<thread float2&>(A.thread_elements()) = a;
+  reinterpret_cast<thread float2&>(B.thread_elements()) = b;
+  reinterpret_cast<thread float2&>(C.thread_elements()) = sum;
   simdgroup_multiply_accumulate(C, A, B, C);
-  sum = C.thread_elements();
+  sum = reinterpret_cast<thread float2&>(C.thread_elements());
 }

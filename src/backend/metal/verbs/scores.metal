@@ -62,6 +62,7 @@ struct Scores {
   int batch;
   int heads; // of Q
   float scale;
+  float scale2; // scale * log2(e)
 #if HAS_SOFTCAP
   float softcap;
 #endif
@@ -111,10 +112,10 @@ struct Scores {
 
   // scale * q.k -> the score of the softmax, in units of the logarithm of base
   // 2; `slope` becomes the softcap's derivative.
-  float of(float product, int head, int query, int key, thread float& slope)
-      const {
+  float of(
+      float product, int head, int query, int key, thread float& slope) const {
 #if !(HAS_SOFTCAP || HAS_BIAS || HAS_ALIBI)
-    return product * (scale * LOG2E);
+    return product * scale2;
 #else
     float s = product * scale;
 #if HAS_SOFTCAP
@@ -163,7 +164,10 @@ struct Scores {
   Ids ids_of_queries(Span queries, Lane lane) const {
 #if HAS_SEGMENTS
     return ids_of(
-        segments_q, segments_q_stride, intersect(queries, {0, positions.Nq}), lane);
+        segments_q,
+        segments_q_stride,
+        intersect(queries, {0, positions.Nq}),
+        lane);
 #else
     return {0, 0};
 #endif
@@ -171,7 +175,10 @@ struct Scores {
   Ids ids_of_keys(Span keys, Lane lane) const {
 #if HAS_SEGMENTS
     return ids_of(
-        segments_k, segments_k_stride, intersect(keys, {0, positions.Nk}), lane);
+        segments_k,
+        segments_k_stride,
+        intersect(keys, {0, positions.Nk}),
+        lane);
 #else
     return {0, 0};
 #endif
@@ -196,4 +203,3 @@ struct Scores {
 #endif
   }
 };
-

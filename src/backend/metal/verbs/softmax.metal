@@ -29,11 +29,7 @@ struct Softmax {
 
 // The scores of a tile, in units of the logarithm of base 2; -inf where hidden.
 inline void finish_scores(
-    thread Tile& S,
-    thread const Scores& scores,
-    Place at,
-    int c,
-    uint seen) {
+    thread Tile& S, thread const Scores& scores, Place at, int c, uint seen) {
   UNROLL for (int i = 0; i < R; ++i) {
     UNROLL for (int n = 0; n < N; ++n) {
       UNROLL for (int e = 0; e < 2; ++e) {
@@ -48,12 +44,13 @@ inline void finish_scores(
 }
 
 // P -> what O adds up: dropout takes effect after the softmax.
-inline void drop(
-    thread Tile& P, thread const Scores& scores, Place at, int c) {
-  UNROLL for (int i = 0; HAS_DROPOUT && i < R; ++i) {
+inline void drop(thread Tile& P, thread const Scores& scores, Place at, int c) {
+#if HAS_DROPOUT
+  UNROLL for (int i = 0; i < R; ++i) {
     UNROLL for (int n = 0; n < N; ++n) {
       const Element x = element(at, c, i, n, 0);
       P.of[i][n] *= scores.kept_of(x.head, x.query, x.key);
     }
   }
+#endif
 }

@@ -8,10 +8,10 @@ struct Sum {
   float2 fragments[spilled ? 1 : R][spilled ? 1 : F];
 
   float2 get(int i, int f) const {
-    return spilled ? float2(
-                         slots[(2 * (i * F + f)) * 32],
-                         slots[(2 * (i * F + f) + 1) * 32])
-                   : fragments[spilled ? 0 : i][spilled ? 0 : f];
+    return spilled
+        ? float2(
+              slots[(2 * (i * F + f)) * 32], slots[(2 * (i * F + f) + 1) * 32])
+        : fragments[spilled ? 0 : i][spilled ? 0 : f];
   }
   void set(int i, int f, float2 x) {
     if (spilled) {
@@ -43,8 +43,8 @@ struct Sum {
     }
   }
   template <typename To>
-  void store(device To* to, int row, int rows, float factor, int i, Lane lane)
-      const {
+  void store(
+      device To* to, int row, int rows, float factor, int i, Lane lane) const {
     const int r = row + 8 * i + lane.row;
     UNROLL for (int f = 0; f < F; ++f) {
       const float2 x = get(i, f) * factor;

@@ -4,9 +4,9 @@
 
 // Where a simdgroup works.
 struct Place {
-  int head;    // of Q; the first one where the rows are of several
-  int first;   // row
-  int rows;    // that there are
+  int head;     // of Q; the first one where the rows are of several
+  int first;    // row
+  int rows;     // that there are
   int per_head; // rows of a head, read where packed
   Lane lane;
 };

@@ -1,0 +1,105 @@
+#include <gtest/gtest.h>
+
+#include "api/metal/sweep.h"
+
+// The whole sweep: every pair of lengths with head dimensions and dtypes drawn,
+// every head dimension of keys with every one of values, every pair of features
+// with every dtype, on each family.
+namespace tessera::test {
+namespace {
+
+TEST(MetalSweep, Lengths) {
+  unsigned seed = 0;
+  for (const int Nq : lengths) {
+    for (const int Nk : lengths) {
+      ++seed;
+      Case c = random_case(seed);
+      c.problem.Nq = Nq;
+      c.problem.Nk = Nk;
+      for (unsigned next = seed; cost(c.problem) > 2e8;) {
+        c = random_case(next += 1000);
+        c.problem.Nq = Nq;
+        c.problem.Nk = Nk;
+      }
+      check_on_metal(c, family_for(seed));
+    }
+  }
+}
+
+TEST(MetalSweep, HeadDimensions) {
+  unsigned seed = 5000;
+  for (const int D : head_dims) {
+    for (const int Dv : head_dims) {
+      ++seed;
+      check_on_metal(
+          affordable_case(
+              seed,
+              [&](Case& c) {
+                c.problem.D = D;
+                c.problem.Dv = Dv;
+                c.problem.dtype = dtypes[seed % dtypes.size()];
+              }),
+          family_for(seed));
+    }
+  }
+}
+
+TEST(MetalSweep, PairsOfFeatures) {
+  unsigned seed = 10000;
+  for (std::size_t b = 0; b < feature_rows.size(); ++b) {
+    for (std::size_t a = 0; a <= b; ++a) { // a == b: the feature alone
+      for (const Dtype dtype : dtypes) {
+        ++seed;
+        check_on_metal(
+            affordable_case(
+                seed,
+                [&](Case& c) {
+                  c = without_features(c);
+                  c.problem.dtype = dtype;
+                  Generator g(seed);
+                  feature_rows[a].add(c, g);
+                  feature_rows[b].add(c, g);
+                }),
+            family_for(seed));
+      }
+    }
+  }
+}
+
+TEST(MetalSweep, Fuzz) {
+  for (unsigned seed = 13; seed <= 400; ++seed) {
+    const Case c = fuzz_case(seed);
+    if (cost(c.problem) <= 5e7) {
+      metal::Options options;
+      options.schedules = 2;
+      check_on_metal(c, family_for(seed), metal::launch_seconds, options);
+    }
+  }
+}
+
+// Of 4.4 GB of K, of which three rows are read: offsets beyond 2^32 bytes.
+TEST(MetalSweep, KeysFarApart) {
+  constexpr int stride = 1'100'000'000;
+  const auto far = mx::zeros({2 * stride + 8}, mx::bfloat16);
+  const auto K = mx::as_strided(
+      mx::slice_update(
+          far,
+          mx::full({8}, 3.0f, mx::bfloat16),
+          {2 * stride},
+          {2 * stride + 8}),
+      {1, 1, 3, 8},
+      {0, 0, stride, 1},
+      0);
+  const auto near = mx::contiguous(K);
+  const auto Q = mx::ones({1, 1, 3, 8}, mx::bfloat16);
+  const auto V = mx::reshape(mx::arange(0, 24, 1, mx::bfloat16), {1, 1, 3, 8});
+  AttentionOptions options;
+  options.implementation = Implementation::tessera;
+  const auto expected = attention(Q, near, V, options);
+  const MetalOnCpu scope(
+      {metal::Family::m1, std::make_shared<ExecutorLauncher>()});
+  EXPECT_EQ(float_values(attention(Q, K, V, options)), float_values(expected));
+}
+
+} // namespace
+} // namespace tessera::test
