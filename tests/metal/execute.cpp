@@ -42,7 +42,6 @@ Ran run(
   ran.counts.float_multiplies = module.float_counts[1];
   ran.counts.float_fused = module.float_counts[2];
   ran.counts.float_divisions = module.float_counts[3];
-  ran.counts.private_bytes = module.private_bytes;
   for (std::size_t i = 0; i < dispatch.buffers.size(); ++i) {
     const Buffer& b = dispatch.buffers[i];
     const std::byte* data = runs.device.data(i);

@@ -60,7 +60,6 @@ struct Counts {
   std::uint64_t threadgroup_bytes_loaded = 0;
   std::uint64_t threadgroup_bytes_stored = 0;
   std::uint64_t threadgroup_memory = 0; // bytes that a threadgroup declares
-  std::uint64_t private_bytes = 0;      // of a thread: arrays, tiles, spills
   std::uint64_t unwritten_bytes = 0;    // of outputs, written by no thread
 
   std::uint64_t multiply_adds() const {
@@ -86,6 +85,12 @@ struct ExecutionError : std::runtime_error {
 };
 
 Counts execute(const Dispatch& dispatch, const Options& options = {});
+
+// Bytes that a thread of the kernel keeps to itself, by clang's optimised code
+// for the CPU: arrays, and all that lives across a call, which every simdgroup
+// operation is. Values that all threads share are among them; a GPU has
+// registers of their own for those.
+std::size_t private_bytes(const Dispatch& dispatch);
 
 // Compiles alone: throws what clang says of address spaces and types.
 void check_address_spaces(

@@ -340,19 +340,18 @@ TEST(Language, PrivateBytes) {
   const auto bytes = [](int floats) {
     std::vector<float> out(1);
     const std::string n = std::to_string(floats);
-    return execute(one_group(
-                       "[[kernel]] void f(device float* out [[buffer(0)]],\n"
-                       "    const constant int& at [[buffer(0)]]) {\n"
-                       "  float a[" +
-                           n + "];\n  for (int k = 0; k < " + n +
-                           "; ++k) a[k] = k;\n"
-                           "  float x = a[1]; for (int k = 0; k < " +
-                           n +
-                           "; ++k) x += a[k] * a[0];\n"
-                           "  out[0] = x;\n}",
-                       1,
-                       {output(out)}))
-        .private_bytes;
+    return private_bytes(one_group(
+        "[[kernel]] void f(device float* out [[buffer(0)]],\n"
+        "    const constant int& at [[buffer(0)]]) {\n"
+        "  float a[" +
+            n + "];\n  for (int k = 0; k < " + n +
+            "; ++k) a[k] = k;\n"
+            "  float x = a[1]; for (int k = 0; k < " +
+            n +
+            "; ++k) x += a[k] * a[0];\n"
+            "  out[0] = x;\n}",
+        1,
+        {output(out)}));
   };
   EXPECT_EQ(bytes(512) - bytes(256), 1024u);
 }

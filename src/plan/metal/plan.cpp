@@ -52,7 +52,11 @@ int registers(const Plan& plan) {
 
 Resources resources(const Plan& plan) {
   Resources r;
+  constexpr int shared_of_loop = 704;
+  constexpr int shared_of_rows = 64;
   r.registers = registers(plan);
+  r.private_bytes = 4 * r.registers +
+      (by_scores(plan.pass) ? shared_of_loop : shared_of_rows);
   const int gap = staged_gap(plan.dtype);
   const int head = plan.columns * (plan.head_block + gap);
   const int value = plan.columns * (plan.value_block + gap);

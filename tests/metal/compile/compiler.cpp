@@ -161,7 +161,6 @@ void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
        "ir",
        "-O1",
        "-fPIC",
-       "-fstack-usage",
        "-w",
        "-c",
        s + ".checked.ll",
@@ -192,7 +191,6 @@ void provide(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
   const fs::path kernel = work / "text";
   try {
     compile(dispatch, fill, kernel);
-    fs::rename(kernel.string() + ".su", stem.string() + ".su");
     fs::rename(kernel.string() + ".so", stem.string() + ".so");
   } catch (...) {
     fs::remove_all(work);
@@ -217,8 +215,7 @@ Module open(const fs::path& stem) {
       path,
       reinterpret_cast<void (*)()>(symbol("tessera_entry")),
       limit(),
-      static_cast<std::uint64_t*>(symbol("tessera_float_counts")),
-      frame(stem.string() + ".su")};
+      static_cast<std::uint64_t*>(symbol("tessera_float_counts"))};
 }
 
 } // namespace
@@ -235,22 +232,48 @@ const Module& load(const Dispatch& dispatch, Fill fill) {
   return modules.emplace(key, open(stem)).first->second;
 }
 
-void check_address_spaces(
-    const std::string& source, const std::string& function) {
+namespace {
+
+// Lowers a text in a folder of its own, for `use` to look at.
+template <typename Use>
+void with_text(const Dispatch& dispatch, Use use) {
   const fs::path work =
       fs::path(TESSERA_METAL_CACHE) / fmt::format("check-{}", getpid());
   fs::create_directories(work);
-  const Dispatch dispatch{source, function, {}, {}, {}};
   try {
     const fs::path stem = work / "text";
     write_file(stem.string() + ".cl", lowered(dispatch, stem));
-    check_conversions(
-        run(language(), {"-fsyntax-only", stem.string() + ".cl"}));
+    use(stem.string());
   } catch (...) {
     fs::remove_all(work);
     throw;
   }
   fs::remove_all(work);
+}
+
+} // namespace
+
+void check_address_spaces(
+    const std::string& source, const std::string& function) {
+  with_text({source, function, {}, {}, {}}, [](const std::string& stem) {
+    check_conversions(run(language(), {"-fsyntax-only", stem + ".cl"}));
+  });
+}
+
+std::size_t private_bytes(const Dispatch& dispatch) {
+  std::size_t bytes = 0;
+  with_text(dispatch, [&](const std::string& stem) {
+    run(language(),
+        {"-Os",
+         "-fPIC",
+         "-fstack-usage",
+         "-c",
+         stem + ".cl",
+         "-o",
+         stem + ".o"});
+    bytes = frame(stem + ".su");
+  });
+  return bytes;
 }
 
 std::string source_line(const void* address) {

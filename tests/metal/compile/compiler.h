@@ -17,7 +17,6 @@ struct Module {
   void (*entry)();
   unsigned limit;              // threads of a threadgroup
   std::uint64_t* float_counts; // adds, multiplies, fused, divisions
-  std::size_t private_bytes;
 };
 
 // Compiles, or takes from the caches in memory and in the build folder.
