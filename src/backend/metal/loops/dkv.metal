@@ -120,15 +120,23 @@ for (int h = piece[5]; h < piece[6]; ++h) {
     clear(dP);
     queries.add_scores_to(S, keys, live, lane);
     cotangents.add_scores_to(dP, values, live, lane);
+    // L and D of the tile's queries, one of 32 a lane.
+    float L_of[(N + 3) / 4];
+    float D_of[(N + 3) / 4];
+    UNROLL for (int k = 0; k < (N + 3) / 4; ++k) {
+      const int query = c + 32 * k + lane.index;
+      L_of[k] = INFINITY;
+      D_of[k] = 0.0f;
+      if (32 * k + lane.index < 8 * N && query < Nq) {
+        L_of[k] = logsumexp2(L_head[query * L_strides[2]]);
+        D_of[k] = D_head[query * D_strides[2]];
+      }
+    }
     UNROLL for (int n = 0; n < N; ++n) {
       UNROLL for (int e = 0; e < 2; ++e) {
-        const int query = c + 8 * n + lane.column + e;
-        float L_of = INFINITY;
-        float D_of = 0.0f;
-        if (query < Nq) {
-          L_of = logsumexp2(L_head[query * L_strides[2]]);
-          D_of = D_head[query * D_strides[2]];
-        }
+        const ushort of = ushort(8 * (n % 4) + lane.column + e);
+        const float L_here = simd_shuffle(L_of[n / 4], of);
+        const float D_here = simd_shuffle(D_of[n / 4], of);
         UNROLL for (int i = 0; i < R; ++i) {
           const Element x = element(at, c, i, n, e);
           float P = 0.0f;
@@ -140,8 +148,8 @@ for (int h = piece[5]; h < piece[6]; ++h) {
                 S.of[i][n][e],
                 dP.of[i][n][e],
                 scores.kept_at(x.head, x.query, x.key),
-                L_of,
-                D_of);
+                L_here,
+                D_here);
             P = g.P;
             dS = g.dproduct;
           }
