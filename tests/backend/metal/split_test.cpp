@@ -1,0 +1,80 @@
+#include "backend/metal/split.h"
+
+#include <gtest/gtest.h>
+
+namespace tessera::metal {
+namespace {
+
+Work work_of_size(int batches, int heads, int blocks) {
+  Work work;
+  work.batches = batches;
+  work.heads = heads;
+  work.blocks = blocks;
+  work.along = 4096;
+  work.unit = 32;
+  work.flops = 64.0 * 2 * 4096 * 256;
+  work.simdgroups = 8;
+  return work;
+}
+
+// Whether spans follow each other from 0 to `length`.
+void expect_whole(const std::vector<Span>& spans, int length) {
+  int at = 0;
+  for (const Span span : spans) {
+    EXPECT_EQ(span.lo, at);
+    at = span.hi;
+  }
+  EXPECT_EQ(at, length);
+}
+
+TEST(MetalCut, LeavesNothingOutAndKeepsToItsTime) {
+  for (const int batches : {1, 3}) {
+    for (const int heads : {1, 8, 32}) {
+      for (const int blocks : {1, 7, 512}) {
+        for (const double seconds : {1.0, 1e-2, 1e-4}) {
+          auto work = work_of_size(batches, heads, blocks);
+          work.group = 4;
+          const Cut pieces = cut(work, Family::m1, seconds);
+          expect_whole(pieces.batches, batches);
+          expect_whole(pieces.heads, heads);
+          expect_whole(pieces.blocks, blocks);
+          const double threadgroups = 1.0 * pieces.batches[0].size() *
+              pieces.heads[0].size() * pieces.blocks[0].size();
+          const double time = estimated_seconds(
+              threadgroups * work.flops,
+              threadgroups * work.simdgroups,
+              Family::m1);
+          EXPECT_LE(
+              time / static_cast<double>(pieces.parts.size()), 1.01 * seconds);
+          EXPECT_TRUE(pieces.parts.front().part.begins);
+          EXPECT_TRUE(pieces.parts.back().part.ends);
+        }
+      }
+    }
+  }
+}
+
+// A loop is cut between whole tiles, and between heads before within them.
+TEST(MetalCut, CutsALoopBetweenTiles) {
+  auto work = work_of_size(1, 1, 1);
+  work.group = 2;
+  const auto parts = [&](double share) {
+    return cut(work,
+               Family::m1,
+               estimated_seconds(work.flops, work.simdgroups, Family::m1) /
+                   share)
+        .parts;
+  };
+  EXPECT_EQ(parts(0.9).size(), 1u);
+  const auto two = parts(1.9);
+  ASSERT_EQ(two.size(), 2u);
+  EXPECT_EQ(two[0].group, (Span{0, 1}));
+  EXPECT_EQ(two[1].range, (Span{0, 4096}));
+  for (const auto& [group, range, part] : parts(7.5)) {
+    EXPECT_EQ(group.size(), 1);
+    EXPECT_EQ(range.lo % 32, 0);
+  }
+}
+
+} // namespace
+} // namespace tessera::metal
