@@ -35,8 +35,8 @@ test-tsan: setup
 
 sweep: setup
 	@cmake --preset dev >/dev/null
-	@cmake --build --preset dev --target test_cpu_nightly
-	@ctest --test-dir build/dev -C nightly -R cpu_nightly --output-on-failure
+	@cmake --build --preset dev --target test_cpu_nightly test_metal_nightly
+	@ctest --test-dir build/dev -C nightly -R '(cpu|metal)_nightly' --output-on-failure
 
 real-size: setup
 	@scripts/golden/real_size.sh
