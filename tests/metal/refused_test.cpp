@@ -40,6 +40,19 @@ TEST_F(Refused, PointersWithoutAddressSpace) {
       "");
 }
 
+TEST_F(Refused, NoProductOfWhatIsATypeElsewhere) {
+  EXPECT_EQ(
+      why("template <typename P> void g(const thread P& p) {}\n"
+          "[[kernel]] void f(device float* out [[buffer(0)]]) {\n"
+          "  float P = 2; const float x = P * (P * P - 1); g(x);\n"
+          "  out[0] = P * x; }"),
+      "");
+  EXPECT_NE(
+      why("template <typename T> void g(const T* p) {}\n"
+          "[[kernel]] void f(device float* out [[buffer(0)]]) {}"),
+      "");
+}
+
 TEST_F(Refused, FloatsThatBecomeBfloats) {
   EXPECT_NE(body("bfloat b = in[0];"), "");
   EXPECT_EQ(body("bfloat b = bfloat(in[0]); out[0] = b;"), "");

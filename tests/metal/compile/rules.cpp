@@ -59,27 +59,64 @@ std::string own_text(const std::string& text) {
   return out;
 }
 
+constexpr std::array declare_types = {"typename", "struct", "class", "using"};
+
+std::string_view word_before(std::string_view text, std::size_t at) {
+  const std::size_t end = back_space(text, at);
+  std::size_t begin = end;
+  while (begin > 0 && word(text[begin - 1]))
+    --begin;
+  return text.substr(begin, end - begin);
+}
+
+// Whether a name that the text gives a type is a variable's too, elsewhere.
+bool is_variable_too(std::string_view text, std::string_view name) {
+  for (std::size_t at = find_word(text, name, 0); at != text.npos;
+       at = find_word(text, name, at + 1)) {
+    const std::string_view before = word_before(text, at);
+    const std::size_t next = skip_space(text, at + name.size());
+    if (next < text.size() &&
+        std::string_view(";.[+-/=").find(text[next]) != text.npos &&
+        std::find(declare_types.begin(), declare_types.end(), before) ==
+            declare_types.end())
+      return true;
+  }
+  return false;
+}
+
 // Names of types: the language's, and those that the text brings.
 std::set<std::string_view> type_names(std::string_view text) {
-  std::set<std::string_view> names = {
-      "bool",     "char",       "uchar",
-      "short",    "ushort",     "int",
-      "uint",     "long",       "ulong",
-      "half",     "bfloat",     "float",
-      "void",     "auto",       "vec",
-      "size_t",   "bfloat16_t", "float16_t",
-      "int32_t",  "uint32_t",   "int64_t",
-      "uint64_t", "uint8_t",    "int8_t",
-      "uint16_t", "int16_t",    "simdgroup_matrix"};
-  for (const std::string_view word_before :
-       {"typename", "struct", "class", "using"})
-    for (std::size_t at = find_word(text, word_before, 0); at != text.npos;
-         at = find_word(text, word_before, at + 1)) {
-      const std::size_t name = skip_space(text, at + word_before.size());
-      names.insert(text.substr(name, skip_word(text, name) - name));
+  std::set<std::string_view> names;
+  for (const std::string_view keyword : declare_types)
+    for (std::size_t at = find_word(text, keyword, 0); at != text.npos;
+         at = find_word(text, keyword, at + 1)) {
+      const std::size_t begin = skip_space(text, at + keyword.size());
+      const std::string_view name =
+          text.substr(begin, skip_word(text, begin) - begin);
+      if (!name.empty() && !is_variable_too(text, name))
+        names.insert(name);
     }
-  names.erase("");
+  names.insert({"bool",     "char",       "uchar",
+                "short",    "ushort",     "int",
+                "uint",     "long",       "ulong",
+                "half",     "bfloat",     "float",
+                "void",     "auto",       "vec",
+                "size_t",   "bfloat16_t", "float16_t",
+                "int32_t",  "uint32_t",   "int64_t",
+                "uint64_t", "uint8_t",    "int8_t",
+                "uint16_t", "int16_t",    "simdgroup_matrix"});
   return names;
+}
+
+// Whether a type may stand there: no operand of a multiplication does.
+bool begins_type(std::string_view text, std::size_t at) {
+  const std::string_view before = word_before(text, at);
+  if (!before.empty())
+    return before != "return" &&
+        std::isdigit(static_cast<unsigned char>(before[0])) == 0;
+  const std::size_t end = back_space(text, at);
+  return end == 0 ||
+      std::string_view("(,;{}<>)").find(text[end - 1]) != text.npos;
 }
 
 bool is_vector(std::string_view name, const std::set<std::string_view>& names) {
@@ -119,7 +156,8 @@ void check_pointers(std::string_view text) {
       continue;
     const std::size_t end = skip_word(text, at);
     const std::string_view name = text.substr(at, end - at);
-    if (!names.contains(name) && !is_vector(name, names))
+    if ((!names.contains(name) && !is_vector(name, names)) ||
+        !begins_type(text, at))
       continue;
     std::size_t next = skip_space(text, end);
     if (next < text.size() && text[next] == '<')
