@@ -119,10 +119,9 @@ std::string lowered(const Dispatch& dispatch, const fs::path& stem) {
   return lower(text) + entry(find_kernel(text, dispatch.function));
 }
 
-// Text, unoptimised assembly, counts, checks and code, library.
-void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
-  const std::string s = stem.string();
-  write_file(s + ".cl", lowered(dispatch, stem));
+// Unoptimised assembly that counts what it computes.
+void write_assembly(
+    const std::string& source, Fill fill, const std::string& to) {
   const std::string diagnostics =
       run(language(),
           {"-O1",
@@ -133,15 +132,26 @@ void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
            "-gline-tables-only",
            "-S",
            "-emit-llvm",
-           fill == Fill::zero ? "-ftrivial-auto-var-init=zero"
-                              : "-ftrivial-auto-var-init=pattern",
-           s + ".cl",
+           fmt::format(
+               "-ftrivial-auto-var-init={}",
+               fill == Fill::zero ? "zero" : "pattern"),
+           source,
            "-o",
-           s + ".ll"});
+           to});
   check_conversions(diagnostics);
-  write_file(s + ".ll", count_floats(read_file(s + ".ll")));
+  write_file(to, count_floats(read_file(to)));
+}
+
+// Text, assembly, checks, code, library.
+void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
+  const std::string s = stem.string();
+  write_file(s + ".cl", lowered(dispatch, stem));
+  write_assembly(s + ".cl", fill, s + ".ll");
+  const auto clang = [](const std::vector<std::string>& arguments) {
+    run({TESSERA_METAL_CLANG}, arguments);
+  };
   // Checks come before optimisation, so that every access of the text is one.
-  run({TESSERA_METAL_CLANG},
+  clang(
       {"-x",
        "ir",
        "-O0",
@@ -156,7 +166,7 @@ void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
        s + ".ll",
        "-o",
        s + ".checked.ll"});
-  run({TESSERA_METAL_CLANG},
+  clang(
       {"-x",
        "ir",
        "-O1",
@@ -166,8 +176,7 @@ void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
        s + ".checked.ll",
        "-o",
        s + ".o"});
-  run({TESSERA_METAL_CLANG},
-      {"-shared", "-nostdlib", s + ".o", "-o", s + ".so"});
+  clang({"-shared", "-nostdlib", s + ".o", "-o", s + ".so"});
 }
 
 // The frame of the kernel, all of it inlined into the entry.
