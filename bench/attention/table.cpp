@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "bench/case.h"
+#include "check/case.h"
 
 namespace tessera::bench {
 

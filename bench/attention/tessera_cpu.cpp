@@ -6,8 +6,8 @@
 
 #include "api/problem.h"
 #include "backend/cpu/launch.h"
-#include "bench/arrays.h"
-#include "bench/case.h"
+#include "check/arrays.h"
+#include "check/case.h"
 #include "contender.h"
 #include "tessera/error.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tessera/bench.h"
+#include "tessera/case.h"
 
 namespace tessera {
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "arguments.h"
-#include "bench/check/check.h"
+#include "bench/contender.h"
 #include "bench/tune/file.h"
 #include "bench/tune/tune.h"
 #include "module.h"
@@ -277,7 +277,7 @@ std::vector<std::pair<std::string, double>> check(const nb::kwargs& given) {
   nb::gil_scoped_release unlocked;
   for (auto c : m.grid.cases()) {
     c.implementation = Implementation::tessera;
-    const auto arrays = bench::random_arrays(c, true);
+    const auto arrays = cases::random_arrays(c, true);
     const auto ours = bench::tessera_contender(arrays);
     errors.emplace_back(
         describe(c), bench::error_of(arrays, *ours, m.backward).value_or(0.0));

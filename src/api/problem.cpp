@@ -95,19 +95,6 @@ std::vector<Operand> inputs_of(const AttentionSettings& settings) {
   return operands;
 }
 
-std::optional<Dtype> dtype_of(mx::Dtype dtype) {
-  if (dtype == mx::float32) {
-    return Dtype::float32;
-  }
-  if (dtype == mx::float16) {
-    return Dtype::float16;
-  }
-  if (dtype == mx::bfloat16) {
-    return Dtype::bfloat16;
-  }
-  return std::nullopt;
-}
-
 Problem problem_of(
     Pass pass,
     const AttentionSettings& settings,

@@ -17,15 +17,13 @@ double seconds_of(const std::function<void()>& work) {
 
 } // namespace
 
-Values differentiate(
-    const Arrays& arrays, const Function& function, const mx::array& dO) {
-  const auto [outputs, gradients] = mx::vjp(
-      [&](const std::vector<mx::array>& inputs) -> std::vector<mx::array> {
-        return {function(arrays.with(inputs))};
-      },
-      arrays.differentiated(),
-      {dO});
-  return {outputs[0], gradients};
+std::optional<double> error_of(
+    const Arrays& arrays, Contender& contender, bool backward) {
+  const auto errors = errors_of(
+      arrays,
+      [&](const mx::array& dO) { return contender.values(dO, backward); },
+      backward);
+  return errors.empty() ? std::nullopt : std::optional(worst(errors));
 }
 
 MlxContender::MlxContender(const Arrays& arrays, Function function)
@@ -35,10 +33,10 @@ double MlxContender::time(Pass pass) {
   if (pass == Pass::forward) {
     return seconds_of([&] { mx::eval(function_(arrays_)); });
   }
-  auto [O, gradients] = differentiate(arrays_, function_, arrays_.dO);
+  const auto values = differentiate(arrays_, function_, arrays_.dO);
   // What the forward pass leaves for the gradients stays held by their graph.
-  mx::eval(O);
-  return seconds_of([&] { mx::eval(gradients); });
+  mx::eval(values.O);
+  return seconds_of([&] { mx::eval(values.gradients); });
 }
 
 std::optional<std::int64_t> MlxContender::memory(bool backward) {
@@ -47,9 +45,9 @@ std::optional<std::int64_t> MlxContender::memory(bool backward) {
   const auto before = mx::get_active_memory();
   mx::reset_peak_memory();
   if (backward) {
-    auto [O, gradients] = differentiate(arrays_, function_, arrays_.dO);
-    gradients.push_back(O);
-    mx::eval(gradients);
+    auto values = differentiate(arrays_, function_, arrays_.dO);
+    values.gradients.push_back(values.O);
+    mx::eval(values.gradients);
   } else {
     mx::eval(function_(arrays_));
   }
@@ -59,7 +57,7 @@ std::optional<std::int64_t> MlxContender::memory(bool backward) {
 
 std::optional<Values> MlxContender::values(const mx::array& dO, bool backward) {
   return backward ? differentiate(arrays_, function_, dO)
-                  : Values{function_(arrays_), {}};
+                  : Values{function_(arrays_), {}, std::nullopt};
 }
 
 } // namespace tessera::bench

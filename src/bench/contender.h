@@ -7,24 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "bench/arrays.h"
+#include "check/check.h"
 #include "plan/problem.h"
 
 namespace tessera::bench {
 
-using Function = std::function<mx::array(const Arrays&)>; // -> O
+using namespace cases;
 
 // Thrown by a contender that turns out not to be able to run a case.
 class Failure : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
-};
-
-// What a contender computes. The gradients are of Arrays::differentiated(), or
-// of the first of them; none where none were asked for.
-struct Values {
-  mx::array O;
-  std::vector<mx::array> gradients;
 };
 
 // Something to time on one case. An empty `skipped` says that it can be run.
@@ -63,8 +56,9 @@ class MlxContender : public Contender {
   Function function_;
 };
 
-// O, and the gradients of what `arrays` differentiates; both unevaluated.
-Values differentiate(
-    const Arrays& arrays, const Function& function, const mx::array& dO);
+// The worst of its results, as errors_of has it; absent where there is nothing
+// to compare.
+std::optional<double> error_of(
+    const Arrays& arrays, Contender& contender, bool backward);
 
 } // namespace tessera::bench

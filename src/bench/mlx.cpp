@@ -3,8 +3,9 @@
 #include <cmath>
 #include <limits>
 
-#include "bench/case.h"
 #include "bench/contender.h"
+#include "check/case.h"
+#include "tessera/info.h"
 
 namespace tessera::bench {
 

@@ -4,10 +4,11 @@
 #include <memory>
 #include <utility>
 
-#include "bench/case.h"
 #include "bench/contender.h"
 #include "bench/measure/measure.h"
 #include "bench/torch/torch.h"
+#include "check/case.h"
+#include "tessera/bench.h"
 #include "tessera/error.h"
 #include "tessera/profile.h"
 #include "train/memory/machine.h"
@@ -73,7 +74,7 @@ class Benchmark {
           "expected tessera's own attention or auto, since MLX's op is timed "
           "beside it; got --use-flash-attention off");
     }
-    const auto arrays = bench::empty_arrays(c);
+    const auto arrays = cases::empty_arrays(c);
     bench::tessera_contender(arrays);
   }
 
@@ -81,14 +82,14 @@ class Benchmark {
     result_.matmul_gflops = matmul_rate();
     for (const mx::Dtype dtype : {mx::float32, mx::float16, mx::bfloat16}) {
       if (const auto peak = attention_peak_flops(dtype)) {
-        result_.peak_gflops[bench::dtype_name(dtype)] = *peak / 1e9;
+        result_.peak_gflops[cases::dtype_name(dtype)] = *peak / 1e9;
       }
     }
   }
 
   // Nothing where it was stopped.
   std::optional<CaseResult> measure(const AttentionCase& c) {
-    const auto arrays = bench::random_arrays(c, o_.all_gradients);
+    const auto arrays = cases::random_arrays(c, o_.all_gradients);
     bench::Contenders contenders;
     contenders.push_back(bench::mlx_contender(arrays, o_.backward));
     contenders.push_back(bench::tessera_contender(arrays));

@@ -10,7 +10,7 @@
 #include "api/arguments.h"
 #include "api/metal/custom_kernel.h"
 #include "api/metal/run.h"
-#include "bench/arrays.h"
+#include "check/arrays.h"
 #include "tessera/error.h"
 
 namespace tessera {
@@ -177,7 +177,7 @@ KernelLaunch printed_launch(const metal::Launch& launch) {
 namespace bench {
 
 metal::Call metal_call_of(const AttentionCase& c, metal::Family family) {
-  const auto arrays = empty_arrays(c);
+  const auto arrays = cases::empty_arrays(c);
   const auto arguments = make_arguments(
       arrays.Q,
       arrays.K,

@@ -5,8 +5,8 @@
 #include <map>
 #include <string>
 
-#include "bench/check/check.h"
 #include "bench/measure/spread.h"
+#include "check/check.h"
 
 namespace tessera::bench {
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/contender.h"
+#include "tessera/bench.h"
 
 namespace tessera::bench {
 

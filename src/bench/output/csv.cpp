@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "bench/case.h"
 #include "bench/output/facts.h"
+#include "check/case.h"
 
 namespace tessera {
 
@@ -41,8 +41,8 @@ void add_case(Line& line, const CaseResult& one) {
   number("value_dim", c.Dv);
   number("heads", c.Hq);
   number("kv_heads", c.Hkv);
-  line.emplace_back("dtype", bench::dtype_name(c.dtype));
-  line.emplace_back("mask", bench::describe_mask(c));
+  line.emplace_back("dtype", cases::dtype_name(c.dtype));
+  line.emplace_back("mask", cases::describe_mask(c));
 }
 
 void add_times(

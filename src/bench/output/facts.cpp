@@ -1,6 +1,6 @@
 #include "bench/output/facts.h"
 
-#include "bench/case.h"
+#include "check/case.h"
 
 namespace tessera::bench {
 
@@ -11,7 +11,8 @@ PassFacts facts_of(
     const Spread& spread) {
   PassFacts facts;
   facts.gflops = one.flops.at(pass) / spread.median / 1e9;
-  const auto peak = result.peak_gflops.find(dtype_name(one.attention.dtype));
+  const auto peak =
+      result.peak_gflops.find(cases::dtype_name(one.attention.dtype));
   if (peak != result.peak_gflops.end() && peak->second > 0) {
     facts.share_of_peak = facts.gflops / peak->second;
   }

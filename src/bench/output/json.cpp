@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
-#include "bench/case.h"
 #include "bench/output/facts.h"
+#include "check/case.h"
 
 namespace tessera::bench {
 
@@ -60,8 +60,8 @@ json case_json(const BenchmarkResult& result, const CaseResult& one) {
       {"value_dim", c.Dv},
       {"heads", c.Hq},
       {"kv_heads", c.Hkv},
-      {"dtype", dtype_name(c.dtype)},
-      {"mask", describe_mask(c)},
+      {"dtype", cases::dtype_name(c.dtype)},
+      {"mask", cases::describe_mask(c)},
       {"flops", one.flops},
       {"speedup", or_null(one.speedup)},
       {"memory_reduction", or_null(one.memory_reduction)}};

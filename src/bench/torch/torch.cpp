@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "bench/case.h"
 #include "bench/torch/exchange.h"
+#include "check/case.h"
 #include "embedded/torch_script.h"
 #include "tessera/error.h"
 

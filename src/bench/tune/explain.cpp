@@ -3,7 +3,7 @@
 #include "api/arguments.h"
 #include "api/node/cpu_call.h"
 #include "backend/cpu/launch.h"
-#include "bench/arrays.h"
+#include "check/arrays.h"
 
 namespace tessera {
 
@@ -49,7 +49,7 @@ Explanation explain(
 }
 
 Explanation explain(const AttentionCase& c) {
-  const auto arrays = bench::empty_arrays(c);
+  const auto arrays = cases::empty_arrays(c);
   return explain(arrays.Q, arrays.K, arrays.V, arrays.options);
 }
 

@@ -7,8 +7,8 @@
 
 #include "api/node/cpu_call.h"
 #include "api/tuning.h"
-#include "bench/case.h"
 #include "bench/contender.h"
+#include "check/case.h"
 #include "plan/planner.h"
 #include "plan/tuner.h"
 #include "tessera/error.h"
@@ -27,7 +27,7 @@ class PassTuning {
  public:
   PassTuning(
       const Table& base,
-      const bench::Arrays& arrays,
+      const cases::Arrays& arrays,
       Contender& ours,
       Contender& mlx,
       Pass pass)
@@ -36,7 +36,7 @@ class PassTuning {
         ours_(ours),
         mlx_(mlx),
         pass_(pass),
-        problem_(bench::problem_of(arrays.attention, pass)),
+        problem_(cases::problem_of(arrays.attention, pass)),
         device_(cpu_device()),
         // The planner's own choice is first: it wins a tie.
         candidates_(candidates(problem_, device_)) {}
@@ -113,7 +113,7 @@ class PassTuning {
   }
 
   const Table& base_;
-  const bench::Arrays& arrays_;
+  const cases::Arrays& arrays_;
   Contender& ours_;
   Contender& mlx_;
   Pass pass_;
@@ -148,12 +148,12 @@ Table tune(
   for (auto c : options.cases) {
     check(c);
     c.implementation = Implementation::tessera;
-    bench::tessera_contender(bench::empty_arrays(c)); // refusals come first
+    bench::tessera_contender(cases::empty_arrays(c)); // refusals come first
   }
   Table all_found;
   for (auto c : options.cases) {
     c.implementation = Implementation::tessera;
-    const auto arrays = bench::random_arrays(c, false);
+    const auto arrays = cases::random_arrays(c, false);
     const auto ours = bench::tessera_contender(arrays);
     const auto mlx = bench::mlx_contender(arrays, options.backward);
     for (const Pass pass : {Pass::forward, Pass::backward}) {
@@ -163,7 +163,7 @@ Table tune(
       PassTuning tuning(table, arrays, *ours, *mlx, pass);
       const auto found = tuning.run(options.rounds, should_stop);
       if (found) {
-        const auto problem = bench::problem_of(c, pass);
+        const auto problem = cases::problem_of(c, pass);
         const auto key = key_of(problem, cpu_device());
         table[key] = all_found[key] = found->best;
         tuned(*found);

@@ -6,8 +6,8 @@
 
 #include "api/metal/harness.h"
 #include "api/metal/run.h"
-#include "bench/case.h"
 #include "bench/kernel/kernel.h"
+#include "check/case.h"
 
 // What `tessera kernel --json` prints, run by a reader that knows nothing else.
 namespace tessera::test {
@@ -176,7 +176,7 @@ class Printed : public testing::Test {
  private:
   // Random operands, and what the case says of the others.
   Inputs inputs_of(const AttentionCase& c, const metal::Call& call) {
-    case_.problem = bench::problem_of(c, Pass::forward);
+    case_.problem = cases::problem_of(c, Pass::forward);
     case_.softcap = c.softcap.value_or(0);
     case_.dropout = c.dropout;
     case_.bias.dtype = case_.sinks.dtype = case_.problem.dtype;

@@ -1,13 +1,13 @@
-#include "bench/arrays.h"
+#include "check/arrays.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <utility>
 
-#include "bench/case.h"
+#include "check/case.h"
 
-namespace tessera::bench {
+namespace tessera::cases {
 
 namespace {
 
@@ -214,4 +214,4 @@ double seen_pairs(const Arrays& arrays) {
   return pairs * shared;
 }
 
-} // namespace tessera::bench
+} // namespace tessera::cases

@@ -2,9 +2,9 @@
 
 #include <vector>
 
-#include "tessera/bench.h"
+#include "tessera/case.h"
 
-namespace tessera::bench {
+namespace tessera::cases {
 
 // The random arrays of a case, evaluated.
 struct Arrays {
@@ -40,4 +40,4 @@ std::vector<int> all_rows(const AttentionCase& c);
 // Pairs of query and key that see each other, over batch and heads.
 double seen_pairs(const Arrays& arrays);
 
-} // namespace tessera::bench
+} // namespace tessera::cases

@@ -1,4 +1,4 @@
-#include "bench/case.h"
+#include "check/case.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,10 +7,10 @@
 #include <charconv>
 #include <numeric>
 
-#include "api/problem.h"
+#include "check/dtype.h"
 #include "tessera/error.h"
 
-namespace tessera::bench {
+namespace tessera::cases {
 
 namespace {
 
@@ -177,15 +177,15 @@ std::string describe_mask(const AttentionCase& c) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-} // namespace tessera::bench
+} // namespace tessera::cases
 
 namespace tessera {
 
 std::string describe(const AttentionCase& c) {
-  const auto mask = bench::describe_mask(c);
+  const auto mask = cases::describe_mask(c);
   return fmt::format(
       "{}, B {}, heads {}:{}, lengths {}:{}, D {}{}{}{}",
-      bench::dtype_name(c.dtype),
+      cases::dtype_name(c.dtype),
       c.B,
       c.Hq,
       c.Hkv,

@@ -1,11 +1,11 @@
-#include "bench/case.h"
+#include "check/case.h"
 
 #include <gtest/gtest.h>
 
-#include "bench/arrays.h"
+#include "check/arrays.h"
 #include "tessera/error.h"
 
-namespace tessera::bench {
+namespace tessera::cases {
 namespace {
 
 AttentionCase small(int Nq, int Nk) {
@@ -146,4 +146,4 @@ TEST(Case, AGridIsTheProductOfItsLists) {
 }
 
 } // namespace
-} // namespace tessera::bench
+} // namespace tessera::cases

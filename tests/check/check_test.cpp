@@ -1,4 +1,4 @@
-#include "bench/check/check.h"
+#include "check/check.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <utility>
 
-#include "bench/check/philox.h"
 #include "bench/contender.h"
+#include "check/philox.h"
 
 namespace tessera::bench {
 namespace {

@@ -1,14 +1,17 @@
-#include "bench/check/plain.h"
+#include "check/plain.h"
 
 #include <cmath>
 #include <limits>
 
-#include "bench/check/philox.h"
-#include "bench/contender.h"
+#include "check/differentiate.h"
+#include "check/philox.h"
 
-namespace tessera::bench {
+namespace tessera::cases {
 
 namespace {
+
+// MLX knows float64 on the CPU alone.
+constexpr mx::Device::DeviceType cpu = mx::Device::cpu;
 
 // true where dropout keeps the probability; [B, Hq, rows, Nk].
 mx::array dropout_keeps(const AttentionCase& c, const std::vector<int>& rows) {
@@ -49,14 +52,14 @@ class Plain {
             c_.dropout > 0 ? grouped(dropout_keeps(c_, rows))
                            : mx::array(true)) {
     if (arrays.options.mask) {
-      seen_ = mx::logical_and(seen_, by_row(*arrays.options.mask));
+      seen_ = mx::logical_and(seen_, by_row(*arrays.options.mask), cpu);
     }
   }
 
   // What differentiate() takes: Q of the rows alone.
   Arrays inputs() const {
     auto inputs = a_.differentiated();
-    inputs[0] = mx::take(inputs[0], rows_, 2);
+    inputs[0] = mx::take(inputs[0], rows_, 2, cpu);
     for (auto& x : inputs) {
       x = real(x);
     }
@@ -67,26 +70,37 @@ class Plain {
     return O(a, scores(a));
   }
   mx::array O(const Arrays& a, const mx::array& S) const {
-    const auto floor = mx::array(-std::numeric_limits<float>::max(), real_);
-    auto m = mx::max(S, -1, true);
-    if (a.options.sinks) {
-      m = mx::maximum(m, sinks(a));
-    }
-    m = mx::stop_gradient(mx::maximum(m, floor)); // a row may see nothing
-    const auto P = mx::exp(mx::subtract(S, m));
-    auto l = mx::sum(P, -1, true);
-    if (a.options.sinks) {
-      l = mx::add(l, mx::exp(mx::subtract(sinks(a), m)));
-    }
-    l = mx::where(mx::equal(l, mx::array(0.0f, real_)), mx::ones_like(l), l);
-    auto share = rounded(mx::divide(P, l));
+    const auto [P, m, l] = softmax(a, S);
+    const auto one = mx::ones_like(l, cpu);
+    const auto sees_none = mx::equal(l, mx::array(0.0f, real_), cpu);
+    auto share = rounded(mx::divide(P, mx::where(sees_none, one, l, cpu), cpu));
     if (c_.dropout > 0) {
       share = rounded(mx::multiply(
-          mx::where(keeps_, share, mx::zeros_like(share)),
-          mx::array(1.0f / (1.0f - c_.dropout), real_)));
+          mx::where(keeps_, share, mx::zeros_like(share, cpu), cpu),
+          mx::array(1.0f / (1.0f - c_.dropout), real_),
+          cpu));
     }
-    const auto V = mx::expand_dims(a.V, 2);
-    return rounded(mx::flatten(mx::matmul(share, V), 1, 2));
+    const auto V = mx::expand_dims(a.V, 2, cpu);
+    return rounded(mx::flatten(mx::matmul(share, V, cpu), 1, 2, cpu));
+  }
+
+  // -inf for a row that sees nothing.
+  mx::array L(const Arrays& a) const {
+    const auto [P, m, l] = softmax(a, scores(a));
+    const auto rows = mx::add(m, mx::log(l, cpu), cpu);
+    return mx::flatten(mx::squeeze(rows, -1, cpu), 1, 2, cpu);
+  }
+  // The largest sum of |terms| that a row's scores have.
+  mx::array L_magnitude(const Arrays& a) const {
+    auto S = mx::multiply(
+        product(mx::abs(a.Q, cpu), mx::abs(a.K, cpu)), scale(), cpu);
+    if (a.options.bias) {
+      S = mx::add(S, mx::abs(by_row(real(*a.options.bias)), cpu), cpu);
+    }
+    if (a.options.alibi) {
+      S = mx::subtract(S, mx::multiply(slopes(a), distances_, cpu), cpu);
+    }
+    return mx::flatten(mx::max(S, -1, cpu), 1, 2, cpu);
   }
 
   mx::array dS(const Arrays& a, const mx::array& dO) const {
@@ -102,19 +116,18 @@ class Plain {
       const Arrays& a,
       const mx::array& weights,
       std::vector<mx::array>& gradients) const {
-    const auto absolute = mx::abs(distances_);
+    const auto absolute = mx::abs(distances_, cpu);
     const auto linear = [&](const std::vector<mx::array>& inputs) {
       const auto x = a.with(inputs);
-      const auto scale =
-          mx::array(1.0f / std::sqrt(static_cast<float>(c_.D)), real_);
-      auto S = product(x.Q, mx::stop_gradient(mx::abs(a.K)));
-      S = mx::add(S, product(mx::stop_gradient(mx::abs(a.Q)), x.K));
-      S = mx::multiply(S, scale);
+      auto S = product(x.Q, mx::stop_gradient(mx::abs(a.K, cpu), cpu));
+      S = mx::add(
+          S, product(mx::stop_gradient(mx::abs(a.Q, cpu), cpu), x.K), cpu);
+      S = mx::multiply(S, scale(), cpu);
       if (x.options.bias) {
-        S = mx::add(S, by_row(*x.options.bias));
+        S = mx::add(S, by_row(*x.options.bias), cpu);
       }
       if (x.options.alibi) {
-        S = mx::add(S, mx::multiply(slopes(x), absolute));
+        S = mx::add(S, mx::multiply(slopes(x), absolute, cpu), cpu);
       }
       return std::vector<mx::array>{S};
     };
@@ -128,55 +141,85 @@ class Plain {
   }
 
  private:
+  // exp(S - m), the row's largest score, and the denominator.
+  struct Softmax {
+    mx::array P;
+    mx::array m;
+    mx::array l;
+  };
+  Softmax softmax(const Arrays& a, const mx::array& S) const {
+    const auto floor = mx::array(-std::numeric_limits<float>::max(), real_);
+    auto m = mx::max(S, -1, true, cpu);
+    if (a.options.sinks) {
+      m = mx::maximum(m, sinks(a), cpu);
+    }
+    // A row may see nothing.
+    m = mx::stop_gradient(mx::maximum(m, floor, cpu), cpu);
+    const auto P = mx::exp(mx::subtract(S, m, cpu), cpu);
+    auto l = mx::sum(P, -1, true, cpu);
+    if (a.options.sinks) {
+      l = mx::add(l, mx::exp(mx::subtract(sinks(a), m, cpu), cpu), cpu);
+    }
+    return {P, m, l};
+  }
+  mx::array scale() const {
+    return mx::array(1.0f / std::sqrt(static_cast<float>(c_.D)), real_);
+  }
   mx::array product(const mx::array& Q, const mx::array& K) const {
-    return mx::matmul(grouped(Q), mx::swapaxes(mx::expand_dims(K, 2), -1, -2));
+    return mx::matmul(
+        grouped(Q), mx::swapaxes(mx::expand_dims(K, 2, cpu), -1, -2, cpu), cpu);
   }
   mx::array scores(const Arrays& a) const {
-    const float scale = 1.0f / std::sqrt(static_cast<float>(c_.D));
-    auto S = mx::multiply(product(a.Q, a.K), mx::array(scale, real_));
+    auto S = mx::multiply(product(a.Q, a.K), scale(), cpu);
     S = rounded(S);
     if (c_.softcap) {
       const auto cap = mx::array(*c_.softcap, real_);
-      S = rounded(mx::multiply(cap, mx::tanh(mx::divide(S, cap))));
+      S = rounded(
+          mx::multiply(cap, mx::tanh(mx::divide(S, cap, cpu), cpu), cpu));
     }
     if (a.options.bias) {
-      S = rounded(mx::add(S, by_row(real(*a.options.bias))));
+      S = rounded(mx::add(S, by_row(real(*a.options.bias)), cpu));
     }
     if (a.options.alibi) {
-      S = rounded(mx::add(S, mx::multiply(slopes(a), distances_)));
+      S = rounded(mx::add(S, mx::multiply(slopes(a), distances_, cpu), cpu));
     }
     return mx::where(
-        seen_, S, mx::array(-std::numeric_limits<float>::infinity(), real_));
+        seen_,
+        S,
+        mx::array(-std::numeric_limits<float>::infinity(), real_),
+        cpu);
   }
 
   // [B, Hq, n, m] as [B, Hkv, heads of a group, n, m], without a copy.
   mx::array grouped(const mx::array& x) const {
     const int heads = x.shape(1) == 1 ? 1 : c_.Hkv;
-    return mx::unflatten(x, 1, {heads, x.shape(1) / heads});
+    return mx::unflatten(x, 1, {heads, x.shape(1) / heads}, cpu);
   }
   mx::array all_heads(const mx::array& x) const {
-    return mx::reshape(x, {1, 1, 1, x.shape(0), x.shape(1)});
+    return mx::reshape(x, {1, 1, 1, x.shape(0), x.shape(1)}, cpu);
   }
   // The rows of what is broadcastable to [B, Hq, Nq, Nk].
   mx::array by_row(mx::array x) const {
     auto shape = x.shape();
     shape.insert(shape.begin(), 4 - shape.size(), 1);
-    x = mx::reshape(x, shape);
-    return grouped(shape[2] == 1 ? x : mx::take(x, rows_, 2));
+    x = mx::reshape(x, shape, cpu);
+    return grouped(shape[2] == 1 ? x : mx::take(x, rows_, 2, cpu));
   }
   mx::array slopes(const Arrays& a) const {
     return mx::reshape(
-        real(*a.options.alibi), {1, c_.Hkv, c_.Hq / c_.Hkv, 1, 1});
+        real(*a.options.alibi), {1, c_.Hkv, c_.Hq / c_.Hkv, 1, 1}, cpu);
   }
   mx::array sinks(const Arrays& a) const {
     return mx::reshape(
-        real(*a.options.sinks), {1, c_.Hkv, c_.Hq / c_.Hkv, 1, 1});
+        real(*a.options.sinks), {1, c_.Hkv, c_.Hq / c_.Hkv, 1, 1}, cpu);
   }
   mx::array real(const mx::array& x) const {
-    return mx::astype(x, real_);
+    return mx::astype(x, real_, cpu);
   }
   mx::array rounded(const mx::array& x) const {
-    return rounded_ == real_ ? x : mx::astype(mx::astype(x, rounded_), real_);
+    return rounded_ == real_
+        ? x
+        : mx::astype(mx::astype(x, rounded_, cpu), real_, cpu);
   }
 
   const Arrays& a_;
@@ -203,16 +246,17 @@ PlainResult plain_attention(
   };
   const auto inputs = plain.inputs();
   if (!backward) {
-    return {function(inputs), {}};
+    return {function(inputs), plain.L(inputs), {}};
   }
   const auto dtype = precision == Precision::exact ? mx::float64 : mx::float32;
-  auto [O, gradients] = differentiate(inputs, function, mx::astype(dO, dtype));
+  auto [O, gradients, none] =
+      differentiate(inputs, function, mx::astype(dO, dtype, cpu));
   if (precision == Precision::plain) {
     for (auto& gradient : gradients) {
-      gradient = mx::astype(gradient, arrays.Q.dtype());
+      gradient = mx::astype(gradient, arrays.Q.dtype(), cpu);
     }
   }
-  return {O, gradients};
+  return {O, plain.L(inputs), gradients};
 }
 
 PlainResult magnitudes(
@@ -223,16 +267,19 @@ PlainResult magnitudes(
   const Plain plain(arrays, rows, Precision::exact);
   const auto inputs = plain.inputs();
   auto values = inputs.differentiated();
-  values[2] = mx::abs(values[2]);
+  values[2] = mx::abs(values[2], cpu);
   const auto positive = inputs.with(values);
   if (!backward) {
-    return {plain.O(positive), {}};
+    return {plain.O(positive), plain.L_magnitude(inputs), {}};
   }
-  const auto exact_dO = mx::astype(dO, mx::float64);
-  auto [O, gradients] = differentiate(
-      positive, [&](const Arrays& a) { return plain.O(a); }, mx::abs(exact_dO));
-  plain.set_magnitudes(inputs, mx::abs(plain.dS(inputs, exact_dO)), gradients);
-  return {O, gradients};
+  const auto exact_dO = mx::astype(dO, mx::float64, cpu);
+  auto [O, gradients, none] = differentiate(
+      positive,
+      [&](const Arrays& a) { return plain.O(a); },
+      mx::abs(exact_dO, cpu));
+  plain.set_magnitudes(
+      inputs, mx::abs(plain.dS(inputs, exact_dO), cpu), gradients);
+  return {O, plain.L_magnitude(inputs), gradients};
 }
 
-} // namespace tessera::bench
+} // namespace tessera::cases

@@ -2,14 +2,15 @@
 
 #include <vector>
 
-#include "bench/arrays.h"
+#include "check/arrays.h"
 
-namespace tessera::bench {
+namespace tessera::cases {
 
 // Attention of some queries by the textbook formulas, in MLX's elementary ops
 // on the CPU: scores, softmax, product, each a whole matrix.
 struct PlainResult {
   mx::array O;                      // [B, Hq, rows, Dv]
+  mx::array L;                      // [B, Hq, rows]
   std::vector<mx::array> gradients; // of Arrays::differentiated(); dQ's rows
 };
 
@@ -35,4 +36,4 @@ PlainResult magnitudes(
     const mx::array& dO,
     bool backward);
 
-} // namespace tessera::bench
+} // namespace tessera::cases

@@ -1,12 +1,12 @@
-#include "bench/check/check.h"
+#include "check/check.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "bench/check/plain.h"
+#include "check/plain.h"
 
-namespace tessera::bench {
+namespace tessera::cases {
 
 namespace {
 
@@ -22,20 +22,7 @@ double epsilon(mx::Dtype dtype) {
 }
 
 // MLX knows float64 on the CPU alone.
-class OnCpu {
- public:
-  OnCpu() : before_(mx::default_device()) {
-    mx::set_default_device(mx::Device::cpu);
-  }
-  ~OnCpu() {
-    mx::set_default_device(before_);
-  }
-  OnCpu(const OnCpu&) = delete;
-  OnCpu& operator=(const OnCpu&) = delete;
-
- private:
-  mx::Device before_;
-};
+constexpr mx::Device::DeviceType cpu = mx::Device::cpu;
 
 std::vector<int> some_rows(const AttentionCase& c) {
   const double row = static_cast<double>(c.B) * c.Hq * c.Nk;
@@ -59,7 +46,7 @@ mx::array indicator(const AttentionCase& c, const std::vector<int>& rows) {
 }
 
 double largest(const mx::array& x) {
-  auto value = mx::max(mx::abs(mx::astype(x, mx::float64)));
+  auto value = mx::max(mx::abs(mx::astype(x, mx::float64, cpu), cpu), cpu);
   return value.item<double>();
 }
 
@@ -71,11 +58,19 @@ double error_in_tolerances(
     const mx::array& exact,
     const mx::array& plain,
     double sums) {
+  const auto none = mx::zeros_like(exact, cpu);
   const auto off = [&](const mx::array& x) {
-    return largest(mx::subtract(mx::astype(x, mx::float64), exact));
+    const auto real = mx::astype(x, mx::float64, cpu);
+    // A row that sees no key has L = -inf in both.
+    return largest(mx::where(
+        mx::equal(real, exact, cpu),
+        none,
+        mx::subtract(real, exact, cpu),
+        cpu));
   };
+  const auto finite = mx::where(mx::isinf(exact, cpu), none, exact, cpu);
   const double tolerance = times_plain_error * off(plain) +
-      ulps * (epsilon(got.dtype()) * largest(exact) + sums);
+      ulps * (epsilon(got.dtype()) * largest(finite) + sums);
   const double error = off(got);
   if (std::isnan(error)) {
     return std::numeric_limits<double>::infinity();
@@ -83,14 +78,28 @@ double error_in_tolerances(
   return error == 0 ? 0 : error / tolerance;
 }
 
-double error_of(
+// The names of Arrays::differentiated()'s gradients.
+std::vector<std::string> gradient_names(const Arrays& arrays) {
+  std::vector<std::string> names = {"dQ", "dK", "dV"};
+  const auto& o = arrays.options;
+  for (const auto& [has, name] :
+       {std::pair(o.bias.has_value(), "dbias"),
+        std::pair(o.alibi.has_value(), "dslopes"),
+        std::pair(o.sinks.has_value(), "dsinks")}) {
+    if (has) {
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
+std::vector<ResultError> errors_of(
     const Arrays& arrays,
     const Values& got,
     const std::vector<int>& rows,
     bool backward) {
-  const OnCpu guard;
   const mx::array index(rows.data(), {static_cast<int>(rows.size())});
-  const auto dO = mx::take(arrays.dO, index, 2);
+  const auto dO = mx::take(arrays.dO, index, 2, cpu);
   const auto exact =
       plain_attention(arrays, rows, dO, Precision::exact, backward);
   const auto plain =
@@ -99,40 +108,64 @@ double error_of(
   const auto sums = [](mx::Dtype dtype, const mx::array& x) {
     return epsilon(dtype) * largest(x);
   };
-  double worst = error_in_tolerances(
-      mx::take(got.O, index, 2), exact.O, plain.O, sums(mx::float32, terms.O));
+  const auto names = gradient_names(arrays);
+  std::vector<ResultError> errors = {
+      {"O",
+       error_in_tolerances(
+           mx::take(got.O, index, 2, cpu),
+           exact.O,
+           plain.O,
+           sums(mx::float32, terms.O))}};
+  if (got.L) {
+    errors.push_back(
+        {"L",
+         error_in_tolerances(
+             mx::take(*got.L, index, 2, cpu),
+             exact.L,
+             plain.L,
+             sums(mx::float32, terms.L))});
+  }
   for (std::size_t i = 0; i < got.gradients.size(); ++i) {
     const auto& gradient = got.gradients[i];
     // Bias, slopes and sinks sum what is rounded to the dtype; the others are
     // sums in float32.
     const auto summed = i >= 3 ? arrays.attention.dtype : mx::float32;
-    worst = std::max(
-        worst,
-        error_in_tolerances(
-            i == 0 ? mx::take(gradient, index, 2) : gradient,
-            exact.gradients[i],
-            plain.gradients[i],
-            sums(summed, terms.gradients[i])));
+    errors.push_back(
+        {names[i],
+         error_in_tolerances(
+             i == 0 ? mx::take(gradient, index, 2, cpu) : gradient,
+             exact.gradients[i],
+             plain.gradients[i],
+             sums(summed, terms.gradients[i]))});
   }
-  return worst;
+  return errors;
 }
 
 } // namespace
 
-std::optional<double> error_of(
-    const Arrays& arrays, Contender& contender, bool backward) {
+std::vector<ResultError> errors_of(
+    const Arrays& arrays, const ValuesFor& values, bool backward) {
   const auto rows = some_rows(arrays.attention);
   const auto dO = mx::astype(
-      mx::multiply(arrays.dO, indicator(arrays.attention, rows)),
-      arrays.dO.dtype());
-  const auto got = contender.values(dO, backward);
+      mx::multiply(arrays.dO, indicator(arrays.attention, rows), cpu),
+      arrays.dO.dtype(),
+      cpu);
+  const auto got = values(dO);
   if (!got) {
-    return std::nullopt;
+    return {};
   }
   auto all = got->gradients;
   all.push_back(got->O);
   mx::eval(all);
-  return error_of(arrays, *got, rows, backward);
+  return errors_of(arrays, *got, rows, backward);
 }
 
-} // namespace tessera::bench
+double worst(const std::vector<ResultError>& errors) {
+  double worst = 0;
+  for (const auto& one : errors) {
+    worst = std::max(worst, one.error);
+  }
+  return worst;
+}
+
+} // namespace tessera::cases

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-namespace tessera::bench {
+namespace tessera::cases {
 
 // Philox4x32-10 (Salmon et al., 2011, section 3.4), written here once more so
 // that the check shares no code with what it checks.
@@ -23,4 +23,4 @@ constexpr std::array<std::uint32_t, 4> philox(
   return counter;
 }
 
-} // namespace tessera::bench
+} // namespace tessera::cases

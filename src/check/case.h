@@ -1,9 +1,9 @@
 #pragma once
 
 #include "plan/problem.h"
-#include "tessera/bench.h"
+#include "tessera/case.h"
 
-namespace tessera::bench {
+namespace tessera::cases {
 
 // Throws InputError where a number of the case makes no sense by itself. What
 // `attention` refuses is left to it.
@@ -23,4 +23,4 @@ std::string describe_mask(const AttentionCase& c);
 
 std::string dtype_name(mx::Dtype dtype);
 
-} // namespace tessera::bench
+} // namespace tessera::cases
