@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "tessera/error.h"
+#include "tessera/warning.h"
 
 namespace {
 
@@ -47,6 +48,9 @@ int report_output() {
 
 int main(int argc, char** argv) {
   tessera::cli::restart_with_fitting_kernels(argv);
+  tessera::set_warning_handler([](const std::string& text) {
+    report(0, "warning: " + text);
+  });
   // A write beyond the limit of a file's size then fails, and is reported like
   // a full disk, instead of ending the program.
   std::signal(SIGXFSZ, SIG_IGN);

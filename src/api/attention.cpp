@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
 #include <variant>
 
 #include "api/arguments.h"
-#include "api/metal/backend.h"
+#include "api/metal/proof.h"
 #include "api/node/attention_node.h"
 #include "api/node/cpu_call.h"
 #include "plan/metal/planner.h"
@@ -73,15 +74,29 @@ std::string why_not_on_metal(const Call& call, const MetalBackend& backend) {
   return "";
 }
 
+// Whether the kernels of a call are tried before they are taken.
+enum class Trials { run, known };
+
 // Which of ours would compute a call, or why none can.
 struct Ours {
   const char* name = on_cpu;
   std::string refusal = "";
+  // What was found wrong with the GPU's kernels, in whose place the CPU's are.
+  std::string wrong = "";
 };
 
-Ours ours_for(const Call& call) {
+Ours ours_for(const Call& call, Trials trials) {
   if (const auto backend = metal_backend(call.stream)) {
-    return {on_metal, why_not_on_metal(call, *backend)};
+    const auto refusal = why_not_on_metal(call, *backend);
+    if (!refusal.empty()) {
+      return {on_metal, refusal};
+    }
+    const auto& [problem, settings] = std::tie(call.problem(), call.settings());
+    const auto wrong = trials == Trials::run
+        ? why_not_trusted(
+              *backend, call.stream, problem, settings, Direction::forward)
+        : known_not_trusted(*backend, problem, settings, Direction::forward);
+    return {wrong.empty() ? on_metal : on_cpu, "", wrong};
   }
   if (call.stream.device != mx::Device::cpu) {
     return {
@@ -196,11 +211,21 @@ Choice weigh(const Call& call, const Ours& ours, bool logsumexp) {
       "measured faster than MLX's op on the CPU, which holds all scores"};
 }
 
-Choice choose(const Call& call, bool logsumexp = false) {
+// The choice where the GPU's kernels were found wrong: MLX's op where it can.
+Choice in_place_of_wrong(const Ours& ours, bool to_mlx, std::string why) {
+  return {
+      to_mlx ? theirs : ours.name,
+      fmt::format(
+          "{}; tessera's kernels were found wrong on this GPU ({})",
+          std::move(why),
+          ours.wrong)};
+}
+
+Choice choose(const Call& call, Trials trials, bool logsumexp = false) {
   if (call.implementation == Implementation::mlx) {
     return theirs_as_asked(call);
   }
-  const auto ours = ours_for(call);
+  const auto ours = ours_for(call, trials);
   const auto beyond = why_not_mlx(call.problem());
   const bool asked = call.implementation == Implementation::tessera;
   const bool tiles = call.settings().block_size != 0;
@@ -210,6 +235,13 @@ Choice choose(const Call& call, bool logsumexp = false) {
         "{}{}",
         ours.refusal,
         asked || beyond.empty() ? "" : " (and the call has " + beyond + ")");
+  }
+  if (!ours.wrong.empty()) {
+    const bool to_mlx = !asked && beyond.empty() && !logsumexp;
+    return in_place_of_wrong(
+        ours,
+        to_mlx,
+        to_mlx ? "MLX's op" + mlx_caveat(call.problem()) : "the CPU's kernels");
   }
   if (asked) {
     return {ours.name, "asked for"};
@@ -226,8 +258,11 @@ Choice choose(const Call& call, bool logsumexp = false) {
   return weigh(call, ours, logsumexp);
 }
 
-AttentionOutput ours_of(const Call& call) {
-  const AttentionForward node(call.stream, call.settings());
+AttentionOutput ours_of(const Call& call, const Choice& choice) {
+  const bool in_place = choice.name == on_cpu && metal_backend(call.stream);
+  const AttentionForward node(
+      in_place ? mx::default_stream(mx::Device::cpu) : call.stream,
+      in_place ? call.settings().on_cpu() : call.settings());
   const auto outputs = node.apply(call.arguments.inputs);
   return {outputs[0], outputs[1]};
 }
@@ -241,8 +276,9 @@ mx::array attention(
     const AttentionOptions& options,
     mx::StreamOrDevice s) {
   const auto call = make_call(Q, K, V, options, s);
-  if (choose(call).name != theirs) {
-    return ours_of(call).O;
+  const auto choice = choose(call, Trials::run);
+  if (choice.name != theirs) {
+    return ours_of(call, choice).O;
   }
   return mx::fast::scaled_dot_product_attention(
       Q,
@@ -263,7 +299,7 @@ AttentionOutput attention_with_logsumexp(
     const AttentionOptions& options,
     mx::StreamOrDevice s) {
   const auto call = make_call(Q, K, V, options, s);
-  const auto choice = choose(call, true);
+  const auto choice = choose(call, Trials::run, true);
   if (choice.name == theirs) {
     reject(
         "attention",
@@ -271,7 +307,7 @@ AttentionOutput attention_with_logsumexp(
         "does not return; got mlx ({})",
         choice.reason);
   }
-  return ours_of(call);
+  return ours_of(call, choice);
 }
 
 Choice explain_attention(
@@ -280,7 +316,7 @@ Choice explain_attention(
     const mx::array& V,
     const AttentionOptions& options,
     mx::StreamOrDevice s) {
-  return choose(make_call(Q, K, V, options, s));
+  return choose(make_call(Q, K, V, options, s), Trials::known);
 }
 
 } // namespace tessera

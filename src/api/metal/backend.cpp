@@ -8,6 +8,8 @@
 #include <utility>
 #include <variant>
 
+#include "api/metal/proof.h"
+
 namespace tessera {
 
 namespace {
@@ -45,7 +47,12 @@ std::optional<MetalBackend> metal_backend(mx::Stream stream) {
     return std::nullopt;
   }
   static const metal::Family family = this_family();
-  return MetalBackend{family, std::make_shared<MlxLauncher>(stream)};
+  static const auto proofs = std::make_shared<Proofs>();
+  return MetalBackend{
+      family,
+      std::make_shared<MlxLauncher>(stream),
+      metal::launch_seconds,
+      proofs};
 }
 
 MetalOnCpu::MetalOnCpu(MetalBackend backend) {

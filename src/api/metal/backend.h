@@ -11,11 +11,15 @@
 
 namespace tessera {
 
+class Proofs;
+
 // A GPU that kernels are written for, and where they are launched.
 struct MetalBackend {
   metal::Family family = metal::Family::m1;
   std::shared_ptr<Launcher> launcher;
   double seconds = metal::launch_seconds; // that a launch may take
+  // Of its plans, each before it is used; without, all are trusted.
+  std::shared_ptr<Proofs> proofs = nullptr;
 };
 
 // The backend of a stream's device: MLX's GPU where it is Apple's. Nothing for

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "api/metal/proof.h"
 #include "api/metal/run.h"
 #include "api/node/cpu_call.h"
 #include "api/node/vmap.h"
@@ -74,7 +75,9 @@ std::vector<mx::array> AttentionNode::apply(
 
 void AttentionNode::eval_cpu(
     const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) {
-  if (const auto backend = metal_backend(on())) {
+  const auto backend =
+      settings_.route == Route::cpu ? std::nullopt : metal_backend(on());
+  if (backend) {
     mx::synchronize(on()); // the inputs are there
     eval_metal(*backend, inputs, outputs);
     return;
@@ -220,7 +223,7 @@ std::vector<mx::array> AttentionForward::vjp(
     inputs.insert(inputs.end(), outputs.begin(), outputs.end());
     inputs.push_back(mx::astype(cotangents[0], outputs[0].dtype(), on()));
     inputs.push_back(mx::astype(cotangents[1], mx::float32, on()));
-    computed = AttentionBackward(on(), settings_, wanted).apply(inputs);
+    computed = backward_node(primals, wanted).apply(inputs);
   }
   std::vector<mx::array> all;
   auto next = computed.begin();
@@ -230,6 +233,26 @@ std::vector<mx::array> AttentionForward::vjp(
         gradient_of(inputs_[i]) ? *next++ : no_gradient(primals[i], on()));
   }
   return all;
+}
+
+// On the CPU where the GPU's kernels were found wrong.
+AttentionBackward AttentionForward::backward_node(
+    const std::vector<mx::array>& primals,
+    const std::vector<Operand>& wanted) const {
+  const auto backend = metal_backend(on());
+  const bool trusted = !backend ||
+      why_not_trusted(
+          *backend,
+          on(),
+          problem_of(
+              Pass::forward, settings_, primals[0], primals[1], primals[2]),
+          settings_,
+          Direction::backward)
+          .empty();
+  return trusted
+      ? AttentionBackward(on(), settings_, wanted)
+      : AttentionBackward(
+            mx::default_stream(mx::Device::cpu), settings_.on_cpu(), wanted);
 }
 
 const char* AttentionForward::name() const {

@@ -69,24 +69,6 @@ class AttentionNode : public mx::Primitive {
   const mx::Stream stream_; // Primitive's is not const
 };
 
-// inputs_of(settings) -> O, L.
-class AttentionForward : public AttentionNode {
- public:
-  AttentionForward(mx::Stream stream, AttentionSettings settings);
-
-  std::vector<mx::array> vjp(
-      const std::vector<mx::array>& primals,
-      const std::vector<mx::array>& cotangents,
-      const std::vector<int>& argnums,
-      const std::vector<mx::array>& outputs) override;
-  const char* name() const override;
-
- protected:
-  std::shared_ptr<AttentionNode> again() const override;
-  std::vector<Pass> passes() const override;
-  metal::Scheduled steps(const metal::Call& call) const override;
-};
-
 // inputs_of(settings), O, L, dO, dL -> those of dQ, dK, dV, dbias, dslopes and
 // dsinks that are wanted, in the shapes and dtypes of what they are gradients
 // of.
@@ -108,6 +90,29 @@ class AttentionBackward : public AttentionNode {
   std::shared_ptr<AttentionNode> again() const override;
   std::vector<Pass> passes() const override;
   metal::Scheduled steps(const metal::Call& call) const override;
+};
+
+// inputs_of(settings) -> O, L.
+class AttentionForward : public AttentionNode {
+ public:
+  AttentionForward(mx::Stream stream, AttentionSettings settings);
+
+  std::vector<mx::array> vjp(
+      const std::vector<mx::array>& primals,
+      const std::vector<mx::array>& cotangents,
+      const std::vector<int>& argnums,
+      const std::vector<mx::array>& outputs) override;
+  const char* name() const override;
+
+ protected:
+  std::shared_ptr<AttentionNode> again() const override;
+  std::vector<Pass> passes() const override;
+  metal::Scheduled steps(const metal::Call& call) const override;
+
+ private:
+  AttentionBackward backward_node(
+      const std::vector<mx::array>& primals,
+      const std::vector<Operand>& wanted) const;
 };
 
 } // namespace tessera

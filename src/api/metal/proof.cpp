@@ -1,0 +1,326 @@
+#include "api/metal/proof.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <variant>
+
+#include "api/arguments.h"
+#include "api/node/attention_node.h"
+#include "api/warning.h"
+#include "check/check.h"
+#include "plan/metal/planner.h"
+
+namespace tessera {
+
+namespace {
+
+using metal::Pass;
+
+std::vector<Pass> passes_of(
+    Direction direction, const Problem& problem, bool packed) {
+  if (direction == Direction::forward) {
+    return packed ? std::vector{Pass::forward, Pass::combine}
+                  : std::vector{Pass::forward};
+  }
+  const auto& f = problem.features;
+  std::vector<Pass> passes = {Pass::delta, Pass::dq, Pass::dkv};
+  for (const auto& [has, pass] :
+       {std::pair(f.bias, Pass::dbias),
+        std::pair(f.alibi, Pass::dslopes),
+        std::pair(f.sinks, Pass::dsinks)}) {
+    if (has) {
+      passes.push_back(pass);
+    }
+  }
+  return passes;
+}
+
+// None where one is refused: that is told elsewhere.
+std::vector<metal::Plan> plans_of(
+    const MetalBackend& backend,
+    const Problem& problem,
+    const AttentionSettings& settings,
+    Direction direction) {
+  std::vector<metal::Plan> plans;
+  const bool packed = problem.Nq <= metal::few_queries;
+  for (const auto pass : passes_of(direction, problem, packed)) {
+    const auto planned =
+        metal::make_plan(problem, pass, backend.family, settings.block_size);
+    if (!std::holds_alternative<metal::Plan>(planned)) {
+      return {};
+    }
+    plans.push_back(std::get<metal::Plan>(planned));
+  }
+  return plans;
+}
+
+// The results that show whether a pass is right.
+std::vector<std::string> results_of(Pass pass) {
+  switch (pass) {
+    case Pass::forward:
+    case Pass::combine:
+      return {"O", "L"};
+    case Pass::dq:
+      return {"dQ"};
+    case Pass::dkv:
+      return {"dK", "dV"};
+    case Pass::dbias:
+      return {"dbias"};
+    case Pass::dslopes:
+      return {"dslopes"};
+    case Pass::dsinks:
+      return {"dsinks"};
+    case Pass::delta:
+      break;
+  }
+  return {"dQ", "dK"};
+}
+
+// A small problem of the same plans.
+class Trial {
+ public:
+  Trial(const Problem& like, const AttentionSettings& settings)
+      : like_(like),
+        block_size_(settings.block_size),
+        ours_(cases::random_arrays(small(), true)),
+        plain_(ours_) {
+    ours_.options.block_size = block_size_;
+    if (like_.features.segments) {
+      add_segments();
+    }
+    if (like_.block_rows > 0) {
+      add_blocks();
+    }
+  }
+
+  // By the kernels of the stream's device.
+  std::vector<cases::ResultError> errors(
+      mx::Stream stream, Direction direction) const {
+    const bool backward = direction == Direction::backward;
+    return cases::errors_of(
+        plain_,
+        [&](const mx::array& dO) -> std::optional<cases::Values> {
+          if (!backward) {
+            const auto outputs = computed(ours_, stream);
+            return cases::Values{outputs[0], {}, outputs[1]};
+          }
+          return cases::differentiate(
+              ours_,
+              [&](const cases::Arrays& a) { return computed(a, stream)[0]; },
+              dO);
+        },
+        backward);
+  }
+
+ private:
+  static constexpr int side = 24; // of a block of the block list
+
+  AttentionCase small() const {
+    const auto& f = like_.features;
+    const bool few = like_.Nq <= metal::few_queries;
+    AttentionCase c;
+    c.dtype = like_.dtype == Dtype::float32 ? mx::float32
+        : like_.dtype == Dtype::float16     ? mx::float16
+                                            : mx::bfloat16;
+    c.B = 2;
+    c.Hq = 2;
+    c.Hkv = 1;
+    c.Nq = few ? 5 : 100;
+    c.Nk = few ? 300 : 130; // two runs, and a last tile that is cut
+    c.D = like_.D;
+    c.Dv = like_.Dv;
+    c.causal = like_.causal;
+    const auto side_of = [](int bound, int near) {
+      return bound == unbounded ? std::nullopt : std::optional(near);
+    };
+    if (like_.left != unbounded || like_.right != unbounded) {
+      c.window = Window{side_of(like_.left, 40), side_of(like_.right, 9)};
+    }
+    c.chunk = like_.chunk > 0 ? std::optional(48) : std::nullopt;
+    c.prefix = f.prefix ? std::optional(11) : std::nullopt;
+    c.softcap = f.softcap ? std::optional(2.0f) : std::nullopt;
+    c.alibi = f.alibi;
+    c.sinks = f.sinks;
+    c.bias = f.bias ? "1xHxNxN" : "";
+    c.mask = f.mask ? "Bx1xNxN" : "";
+    c.dropout = f.dropout ? 0.25f : 0.0f;
+    return c;
+  }
+
+  static std::vector<mx::array> computed(
+      const cases::Arrays& a, mx::Stream stream) {
+    auto arguments = make_arguments(a.Q, a.K, a.V, a.options, stream);
+    arguments.settings.route = Route::trial;
+    return AttentionForward(stream, arguments.settings).apply(arguments.inputs);
+  }
+
+  // Hides the pairs from the formulas, which know masks alone.
+  void hide(const mx::array& keep) {
+    auto& mask = plain_.options.mask;
+    mask = mask ? mx::logical_and(*mask, keep, mx::Device::cpu) : keep;
+  }
+
+  // Three documents of the keys; the queries are the last of the positions.
+  void add_segments() {
+    const auto& c = ours_.attention;
+    std::vector<int> k(static_cast<std::size_t>(c.Nk));
+    for (int j = 0; j < c.Nk; ++j) {
+      k[static_cast<std::size_t>(j)] = 3 * j / c.Nk;
+    }
+    const std::vector<int> q(k.end() - c.Nq, k.end());
+    std::vector<std::uint8_t> same;
+    for (const int a : q) {
+      for (const int b : k) {
+        same.push_back(a == b);
+      }
+    }
+    const auto ids = [&](const std::vector<int>& of) {
+      const int N = static_cast<int>(of.size());
+      return mx::broadcast_to(mx::array(of.data(), {1, N}), {c.B, N});
+    };
+    ours_.options.segments = Segments{ids(q), ids(k)};
+    hide(mx::array(same.begin(), {1, 1, c.Nq, c.Nk}, mx::bool_));
+  }
+
+  // Every third block is off.
+  void add_blocks() {
+    const auto& c = ours_.attention;
+    const int rows = (c.Nq + side - 1) / side;
+    const int columns = (c.Nk + side - 1) / side;
+    const auto on = [&](int row, int column) {
+      return (row + column) % 3 != 0;
+    };
+    std::vector<std::uint8_t> list;
+    for (int row = 0; row < rows; ++row) {
+      for (int column = 0; column < columns; ++column) {
+        list.push_back(on(row, column));
+      }
+    }
+    std::vector<std::uint8_t> keep;
+    for (int i = 0; i < c.Nq; ++i) {
+      for (int j = 0; j < c.Nk; ++j) {
+        keep.push_back(on(i / side, j / side));
+      }
+    }
+    ours_.options.blocks = BlockList{
+        mx::array(list.begin(), {1, 1, rows, columns}, mx::bool_), side, side};
+    hide(mx::array(keep.begin(), {1, 1, c.Nq, c.Nk}, mx::bool_));
+  }
+
+  const Problem& like_;
+  int block_size_;
+  cases::Arrays ours_;
+  cases::Arrays plain_;
+};
+
+// What is wrong with the results of a pass; "" where nothing is.
+std::string wrong(Pass pass, const std::vector<cases::ResultError>& errors) {
+  const auto names = results_of(pass);
+  for (const auto& [name, error] : errors) {
+    if (!(error <= 1) && std::ranges::find(names, name) != names.end()) {
+      return fmt::format("{} off by {:.3g} times the tolerance", name, error);
+    }
+  }
+  return "";
+}
+
+Proofs::Found tried(
+    const std::vector<metal::Plan>& plans,
+    mx::Stream stream,
+    const Problem& problem,
+    const AttentionSettings& settings,
+    Direction direction) {
+  Proofs::Found found;
+  try {
+    const auto errors = Trial(problem, settings).errors(stream, direction);
+    for (const auto& plan : plans) {
+      found.emplace_back(plan, wrong(plan.pass, errors));
+    }
+  } catch (const std::exception& error) {
+    for (const auto& plan : plans) {
+      found.emplace_back(plan, error.what());
+    }
+  }
+  return found;
+}
+
+void warn_of(const Proofs::Found& found, metal::Family family) {
+  for (const auto& [plan, what] : found) {
+    if (!what.empty()) {
+      warn(fmt::format(
+          "tessera's {} kernel (D {}, Dv {}) is wrong on this GPU ({}) and is "
+          "not used any more: {}; `tessera doctor` writes a report to send",
+          metal::name(plan.pass),
+          plan.D,
+          plan.Dv,
+          metal::name(family),
+          what));
+      return; // one trial, one warning
+    }
+  }
+}
+
+} // namespace
+
+std::string Proofs::find(const std::vector<metal::Plan>& plans) const {
+  for (const auto& plan : plans) {
+    const auto at = tried_.find(plan);
+    if (at != tried_.end() && !at->second.empty()) {
+      return at->second;
+    }
+  }
+  return "";
+}
+
+std::string Proofs::known(const std::vector<metal::Plan>& plans) const {
+  std::lock_guard lock(mutex_);
+  return find(plans);
+}
+
+std::string Proofs::why_not(
+    const std::vector<metal::Plan>& plans,
+    const std::function<Found()>& trial) {
+  std::lock_guard lock(mutex_);
+  const auto is_tried = [&](const metal::Plan& plan) {
+    return tried_.contains(plan);
+  };
+  const auto before = find(plans);
+  if (!before.empty() || std::ranges::all_of(plans, is_tried)) {
+    return before;
+  }
+  for (auto& [plan, what] : trial()) {
+    tried_.insert_or_assign(plan, what);
+  }
+  return find(plans);
+}
+
+std::string why_not_trusted(
+    const MetalBackend& backend,
+    mx::Stream stream,
+    const Problem& problem,
+    const AttentionSettings& settings,
+    Direction direction) {
+  if (!backend.proofs || settings.route != Route::device) {
+    return "";
+  }
+  const auto plans = plans_of(backend, problem, settings, direction);
+  return backend.proofs->why_not(plans, [&] {
+    auto found = tried(plans, stream, problem, settings, direction);
+    warn_of(found, backend.family);
+    return found;
+  });
+}
+
+std::string known_not_trusted(
+    const MetalBackend& backend,
+    const Problem& problem,
+    const AttentionSettings& settings,
+    Direction direction) {
+  return backend.proofs
+      ? backend.proofs->known(plans_of(backend, problem, settings, direction))
+      : "";
+}
+
+} // namespace tessera

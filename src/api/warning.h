@@ -1,0 +1,10 @@
+#pragma once
+
+#include "tessera/warning.h"
+
+namespace tessera {
+
+// Tells the handler in use, if there is one.
+void warn(const std::string& text);
+
+} // namespace tessera
