@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "api/metal/backend.h"
 #include "api/node/cpu_call.h"
 #include "api/tuning.h"
 #include "bench/tune/file.h"
@@ -210,6 +211,20 @@ void add_table_flag(CLI::App& command, TableFlag& flag) {
       ->option_text("FILE");
 }
 
+namespace {
+
+// The processor, and the GPU where there is one.
+std::vector<Machine> machines() {
+  std::vector<Machine> all = {machine_of(cpu_device())};
+  if (mx::metal::is_available()) {
+    const auto gpu = metal_backend(mx::default_stream(mx::Device::gpu));
+    all.push_back(machine_of(*gpu));
+  }
+  return all;
+}
+
+} // namespace
+
 void use_saved_table(const TableFlag& flag) {
   const auto file = flag.file();
   if (!file) {
@@ -226,7 +241,7 @@ void use_saved_table(const TableFlag& flag) {
   const auto* reason = std::get_if<std::string>(&loaded);
   const auto why = reason != nullptr
       ? *reason
-      : why_foreign(std::get<Table>(loaded), cpu_device());
+      : why_foreign(std::get<Table>(loaded), machines());
   if (!why.empty()) {
     fmt::print(
         stderr,

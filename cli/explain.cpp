@@ -1,11 +1,13 @@
 #include "bench/tune/explain.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "api/metal/backend.h"
 #include "cli/attention_flags.h"
 #include "cli/command.h"
 
@@ -15,8 +17,22 @@ namespace {
 struct Options {
   AttentionFlags attention;
   TableFlag table;
+  std::string device;
   bool json = false;
 };
+
+// The GPU that --device names; nothing for this machine's default device.
+std::optional<metal::Family> family_of(const std::string& device) {
+  if (!device.starts_with("metal")) {
+    return std::nullopt;
+  }
+  for (const auto family : metal::families) {
+    if (device == fmt::format("metal:{}", metal::name(family))) {
+      return family;
+    }
+  }
+  return mx::metal::is_available() ? this_family() : metal::Family::m1;
+}
 
 const char* name_of(Pass pass) {
   return pass == Pass::forward ? "forward"
@@ -41,6 +57,23 @@ nlohmann::json to_json(const PassExplanation& pass) {
       {"not_tuned", pass.not_tuned}};
 }
 
+nlohmann::json to_json(const KernelExplanation& kernel) {
+  nlohmann::json object = {{"pass", kernel.kernel}, {"tuned", kernel.tuned}};
+  for (const auto& [name, value] : kernel.plan) {
+    object[name] = value;
+  }
+  return object;
+}
+
+std::string line_of(const KernelExplanation& kernel) {
+  std::vector<std::string> facts;
+  for (const auto& [name, value] : kernel.plan) {
+    facts.push_back(fmt::format("{} {}", name, value));
+  }
+  return fmt::format(
+      "{}{}", fmt::join(facts, ", "), kernel.tuned ? " (tuned)" : "");
+}
+
 std::string line_of(const PassExplanation& pass) {
   if (const auto* refusal = std::get_if<Refusal>(&pass.planned)) {
     return "refused: " + refusal->reason;
@@ -62,8 +95,12 @@ std::string line_of(const PassExplanation& pass) {
 
 void run(const Options& o) {
   use_saved_table(o.table);
-  const auto c = o.attention.value();
-  const auto explanation = explain(c);
+  const auto family = family_of(o.device);
+  auto c = o.attention.value();
+  if (family) {
+    c.dtype = o.attention.dtype.value_or(mx::bfloat16);
+  }
+  const auto explanation = explain(c, family);
   if (o.json) {
     nlohmann::json object = {
         {"case", describe(c)},
@@ -72,6 +109,9 @@ void run(const Options& o) {
         {"passes", nlohmann::json::array()}};
     for (const auto& pass : explanation.passes) {
       object["passes"].push_back(to_json(pass));
+    }
+    for (const auto& kernel : explanation.kernels) {
+      object["passes"].push_back(to_json(kernel));
     }
     std::cout << object.dump(2) << '\n';
     return;
@@ -84,6 +124,9 @@ void run(const Options& o) {
   for (const auto& pass : explanation.passes) {
     fmt::print("{:<16}{}\n", name_of(pass.problem.pass), line_of(pass));
   }
+  for (const auto& kernel : explanation.kernels) {
+    fmt::print("{:<16}{}\n", kernel.kernel, line_of(kernel));
+  }
 }
 
 } // namespace
@@ -95,6 +138,15 @@ void add_explain(CLI::App& program) {
   options->attention.attention.implementation = Implementation::automatic;
   add_case_flags(*command, options->attention);
   add_table_flag(*command, options->table);
+  command
+      ->add_option(
+          "--device",
+          options->device,
+          "A GPU, which need not be here: metal is this machine's, or an M1; "
+          "default the device that MLX takes")
+      ->check(CLI::IsMember(
+          {"metal", "metal:m1", "metal:m2", "metal:m3", "metal:m4"}))
+      ->option_text("metal[:{m1,m2,m3,m4}]");
   command->add_flag("--json", options->json, "One JSON object");
   command->callback([options] { run(*options); });
 }

@@ -6,9 +6,11 @@
 #include <variant>
 
 #include "api/arguments.h"
+#include "api/explain.h"
 #include "api/metal/proof.h"
 #include "api/node/attention_node.h"
 #include "api/node/cpu_call.h"
+#include "api/tuning.h"
 #include "plan/metal/planner.h"
 #include "tessera/error.h"
 
@@ -25,6 +27,7 @@ struct Call {
   Arguments arguments;
   Implementation implementation;
   mx::Stream stream;
+  std::optional<MetalBackend> metal; // the stream's
 
   const Problem& problem() const {
     return arguments.problem;
@@ -42,7 +45,10 @@ Call make_call(
     mx::StreamOrDevice s) {
   const auto stream = mx::to_stream(s);
   return {
-      make_arguments(Q, K, V, options, stream), options.implementation, stream};
+      make_arguments(Q, K, V, options, stream),
+      options.implementation,
+      stream,
+      metal_backend(stream)};
 }
 
 // Why the CPU's loops cannot compute a call; empty where they can.
@@ -86,7 +92,7 @@ struct Ours {
 };
 
 Ours ours_for(const Call& call, Trials trials) {
-  if (const auto backend = metal_backend(call.stream)) {
+  if (const auto& backend = call.metal) {
     const auto refusal = why_not_on_metal(call, *backend);
     if (!refusal.empty()) {
       return {on_metal, refusal};
@@ -180,10 +186,22 @@ Choice theirs_as_asked(const Call& call) {
   return {theirs, "asked for" + mlx_caveat(call.problem())};
 }
 
+// What was measured on this machine; MLX's op where it may be taken.
+Choice by_table(
+    const TableEntry& entry, const Ours& ours, const Problem& p, bool may) {
+  const bool take = entry.mlx_faster && may && (!p.causal || p.Nq <= p.Nk);
+  return {take ? theirs : ours.name, "the saved table says it is faster here"};
+}
+
 // The choice where both can, and nobody asked for one.
 Choice weigh(const Call& call, const Ours& ours, bool logsumexp) {
   const Problem& p = call.problem();
   if (ours.name == on_metal) {
+    if (const auto entry = tuned(p, machine_of(*call.metal))) {
+      // The gradient of MLX's op throws at some of the fewest queries.
+      const bool trained = p.Nq > metal::few_queries;
+      return by_table(*entry, ours, p, trained && !logsumexp);
+    }
     if (mlx_is_known_on_metal(p) && !logsumexp) {
       return {
           theirs,
@@ -196,10 +214,7 @@ Choice weigh(const Call& call, const Ours& ours, bool logsumexp) {
                   : "MLX's op or its gradient holds all scores of this shape"};
   }
   if (const auto entry = plan_on_cpu(p, 0).tuned) {
-    const bool take =
-        entry->mlx_faster && !logsumexp && (!p.causal || p.Nq <= p.Nk);
-    return {
-        take ? theirs : ours.name, "the saved table says it is faster here"};
+    return by_table(*entry, ours, p, !logsumexp);
   }
   if (mlx_is_faster(p) && !logsumexp) {
     return {
@@ -259,7 +274,7 @@ Choice choose(const Call& call, Trials trials, bool logsumexp = false) {
 }
 
 AttentionOutput ours_of(const Call& call, const Choice& choice) {
-  const bool in_place = choice.name == on_cpu && metal_backend(call.stream);
+  const bool in_place = choice.name == on_cpu && call.metal;
   const AttentionForward node(
       in_place ? mx::default_stream(mx::Device::cpu) : call.stream,
       in_place ? call.settings().on_cpu() : call.settings());
@@ -308,6 +323,17 @@ AttentionOutput attention_with_logsumexp(
         choice.reason);
   }
   return ours_of(call, choice);
+}
+
+Choice explain_on_metal(
+    const mx::array& Q,
+    const mx::array& K,
+    const mx::array& V,
+    const AttentionOptions& options,
+    const MetalBackend& backend) {
+  auto call = make_call(Q, K, V, options, mx::Device::cpu);
+  call.metal = backend;
+  return choose(call, Trials::known);
 }
 
 Choice explain_attention(

@@ -9,6 +9,7 @@
 #include "backend/cpu/task.h"
 #include "check/dtype.h"
 #include "kernel/operand.h"
+#include "plan/metal/planner.h"
 #include "plan/problem.h"
 
 namespace tessera {
@@ -34,6 +35,7 @@ struct AttentionSettings {
   Features features;
   int block_size = 0; // of a tile; 0: the plan's own
   Route route = Route::device;
+  metal::Tiles tiles{}; // of a trial's plans, on a GPU
 
   // By the CPU's kernels, whose blocks are others.
   AttentionSettings on_cpu() const {

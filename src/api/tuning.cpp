@@ -31,10 +31,11 @@ TableScope::~TableScope() {
   use_table(std::move(before_));
 }
 
-std::optional<TableEntry> tuned(const Problem& problem, const Device& device) {
+std::optional<TableEntry> tuned(
+    const Problem& problem, const Machine& machine) {
   std::shared_lock lock(mutex);
   // Most programs have no table, and a key is made of strings.
-  return current.empty() ? std::nullopt : lookup(current, problem, device);
+  return current.empty() ? std::nullopt : lookup(current, problem, machine);
 }
 
 } // namespace tessera

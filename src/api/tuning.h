@@ -27,6 +27,6 @@ class TableScope {
 };
 
 // What the table in use holds for a problem.
-std::optional<TableEntry> tuned(const Problem& problem, const Device& device);
+std::optional<TableEntry> tuned(const Problem& problem, const Machine& machine);
 
 } // namespace tessera

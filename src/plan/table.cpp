@@ -9,7 +9,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <tuple>
 #include <vector>
 
 namespace tessera {
@@ -155,12 +154,20 @@ Table table_from(const json& root) {
 
 } // namespace
 
-TableKey key_of(const Problem& problem, const Device& device) {
+Machine machine_of(const Device& device) {
+  return {
+      device.processor,
+      std::string(name(device.isa)),
+      device.threads,
+      device.l2_bytes};
+}
+
+TableKey key_of(const Problem& problem, const Machine& machine) {
   TableKey key;
-  key.processor = device.processor;
-  key.isa = name(device.isa);
-  key.threads = device.threads;
-  key.l2_bytes = device.l2_bytes;
+  key.processor = machine.processor;
+  key.isa = machine.isa;
+  key.threads = machine.threads;
+  key.l2_bytes = machine.l2_bytes;
   key.pass = pass_name(problem.pass);
   key.dtype = dtype_name(problem.dtype);
   key.D = problem.D;
@@ -173,34 +180,44 @@ TableKey key_of(const Problem& problem, const Device& device) {
   return key;
 }
 
+TableKey key_of(const Problem& problem, const Device& device) {
+  return key_of(problem, machine_of(device));
+}
+
 std::optional<TableEntry> lookup(
-    const Table& table, const Problem& problem, const Device& device) {
-  const auto found = table.find(key_of(problem, device));
+    const Table& table, const Problem& problem, const Machine& machine) {
+  const auto found = table.find(key_of(problem, machine));
   return found == table.end() ? std::nullopt : std::optional(found->second);
 }
 
-std::string why_foreign(const Table& table, const Device& device) {
+std::optional<TableEntry> lookup(
+    const Table& table, const Problem& problem, const Device& device) {
+  return lookup(table, problem, machine_of(device));
+}
+
+std::string why_foreign(
+    const Table& table, const std::vector<Machine>& machines) {
   const auto machine = [](const TableKey& key) {
-    return std::tie(key.processor, key.isa, key.threads, key.l2_bytes);
+    return Machine{key.processor, key.isa, key.threads, key.l2_bytes};
   };
-  const auto text = [](const TableKey& key) {
-    return fmt::format(
-        "{} ({}, {} threads, {} KiB of cache)",
-        key.processor,
-        key.isa,
-        key.threads,
-        key.l2_bytes >> 10);
+  const auto text = [](const Machine& m) {
+    return m.threads == 0 ? fmt::format("{} ({})", m.processor, m.isa)
+                          : fmt::format(
+                                "{} ({}, {} threads, {} KiB of cache)",
+                                m.processor,
+                                m.isa,
+                                m.threads,
+                                m.l2_bytes >> 10);
   };
-  const TableKey own = key_of(Problem{}, device);
   const bool known = std::ranges::any_of(table, [&](const auto& entry) {
-    return machine(entry.first) == machine(own);
+    return std::ranges::find(machines, machine(entry.first)) != machines.end();
   });
   return known || table.empty()
       ? ""
       : fmt::format(
             "expected entries measured on {}; got those of {}",
-            text(own),
-            text(table.begin()->first));
+            text(machines.front()),
+            text(machine(table.begin()->first)));
 }
 
 std::string to_text(const Table& table) {

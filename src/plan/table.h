@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "plan/device.h"
 #include "plan/problem.h"
@@ -37,6 +38,19 @@ struct TableKey {
   auto operator<=>(const TableKey&) const = default;
 };
 
+// What a key says of where it was measured: a processor, or a GPU.
+struct Machine {
+  std::string processor;
+  std::string isa; // "avx512", "metal m1"
+  int threads = 0; // of a processor; 0: a GPU
+  std::size_t l2_bytes = 0;
+
+  bool operator==(const Machine&) const = default;
+};
+
+Machine machine_of(const Device& device);
+
+TableKey key_of(const Problem& problem, const Machine& machine);
 TableKey key_of(const Problem& problem, const Device& device);
 
 // What was measured best.
@@ -53,11 +67,15 @@ struct TableEntry {
 using Table = std::map<TableKey, TableEntry>;
 
 std::optional<TableEntry> lookup(
+    const Table& table, const Problem& problem, const Machine& machine);
+std::optional<TableEntry> lookup(
     const Table& table, const Problem& problem, const Device& device);
 
-// Why no problem finds an entry on this device, "expected ...; got ...": all
-// were measured on others. Empty where some were not, or there are none.
-std::string why_foreign(const Table& table, const Device& device);
+// Why no problem finds an entry on these, the processor first, "expected ...;
+// got ...": all were measured on others. Empty where some were not, or there
+// are none.
+std::string why_foreign(
+    const Table& table, const std::vector<Machine>& machines);
 
 // A table as versioned JSON, and back. A text that is damaged, of another
 // program or of another version yields the reason, "expected ...; got ...".

@@ -110,16 +110,35 @@ TEST(Table, OfOtherDevicesAloneIsForeign) {
   auto table = small_table();
   Device other = device;
   other.processor = "Another CPU";
-  EXPECT_EQ(why_foreign(table, device), "");
+  EXPECT_EQ(why_foreign(table, {machine_of(device)}), "");
   EXPECT_EQ(
-      why_foreign(table, other),
+      why_foreign(table, {machine_of(other)}),
       "expected entries measured on Another CPU (avx512, 2 threads, 2048 KiB "
       "of cache); got those of Some CPU @ 2 GHz (avx512, 2 threads, 2048 KiB "
       "of cache)");
-  EXPECT_EQ(why_foreign({}, other), "");
+  EXPECT_EQ(why_foreign({}, {machine_of(other)}), "");
   table[key_of(problem_of(7), other)] = {48, 48, false}; // a shared home
-  EXPECT_EQ(why_foreign(table, device), "");
-  EXPECT_EQ(why_foreign(table, other), "");
+  EXPECT_EQ(why_foreign(table, {machine_of(device)}), "");
+  EXPECT_EQ(why_foreign(table, {machine_of(other)}), "");
+}
+
+// A Mac has entries of its processor and of its GPU.
+TEST(Table, AGpuIsAMachineOfItsOwn) {
+  const Machine gpu = {"Apple M1 Pro", "metal m1"};
+  auto table = small_table();
+  table[key_of(problem_of(2048), gpu)] = {64, 32, false};
+  EXPECT_EQ(lookup(table, problem_of(2048), gpu), (TableEntry{64, 32, false}));
+  EXPECT_EQ(
+      lookup(table, problem_of(2048), device), (TableEntry{192, 96, true}));
+  EXPECT_EQ(std::get<Table>(parse_table(to_text(table))), table);
+  Device other = device;
+  other.processor = "Another CPU";
+  EXPECT_EQ(why_foreign(table, {machine_of(other), gpu}), "");
+  const Machine later = {"Apple M3", "metal m3"};
+  EXPECT_EQ(
+      why_foreign({{key_of(problem_of(7), gpu), {64, 32, false}}}, {later}),
+      "expected entries measured on Apple M3 (metal m3); got those of Apple M1 "
+      "Pro (metal m1)");
 }
 
 TEST(Table, AProblemOfNothingHasAKey) {

@@ -1,5 +1,6 @@
 #include "api/metal/backend.h"
 
+#include <fmt/format.h>
 #include <mlx/device.h>
 
 #include <mutex>
@@ -9,6 +10,7 @@
 #include <variant>
 
 #include "api/metal/proof.h"
+#include "api/tuning.h"
 
 namespace tessera {
 
@@ -17,21 +19,35 @@ namespace {
 std::shared_mutex mutex;
 std::optional<MetalBackend> on_cpu;
 
+// What MLX says of the GPU; "" where it does not.
+std::string fact(const char* name) {
+  const auto& info = mx::device_info(mx::Device::gpu);
+  const auto at = info.find(name);
+  const auto* text =
+      at == info.end() ? nullptr : std::get_if<std::string>(&at->second);
+  return text == nullptr ? "" : *text;
+}
+
+metal::Tiles saved_tiles(Problem problem, const MetalBackend& backend) {
+  const auto blocks = [&](Pass pass) {
+    problem.pass = pass;
+    const auto entry = tuned(problem, machine_of(backend));
+    return entry ? Blocks{entry->rows, entry->columns} : Blocks{};
+  };
+  return {blocks(Pass::forward), blocks(Pass::backward)};
+}
+
 } // namespace
 
 metal::Family this_family() {
-  const auto& info = mx::device_info(mx::Device::gpu);
-  const auto at = info.find("architecture");
-  const auto* name =
-      at == info.end() ? nullptr : std::get_if<std::string>(&at->second);
   // "applegpu_g13s": generation 13 is M1's.
   const std::string_view prefix = "applegpu_g";
-  if (name == nullptr || name->size() < prefix.size() + 2 ||
-      !name->starts_with(prefix)) {
+  const auto name = fact("architecture");
+  if (name.size() < prefix.size() + 2 || !name.starts_with(prefix)) {
     return metal::Family::m1;
   }
   const int generation =
-      (*name)[prefix.size()] * 10 + (*name)[prefix.size() + 1] - '0' * 11;
+      name[prefix.size()] * 10 + name[prefix.size() + 1] - '0' * 11;
   return generation <= 13 ? metal::Family::m1
       : generation == 14  ? metal::Family::m2
       : generation == 15  ? metal::Family::m3
@@ -52,7 +68,8 @@ std::optional<MetalBackend> metal_backend(mx::Stream stream) {
       family,
       std::make_shared<MlxLauncher>(stream),
       metal::launch_seconds,
-      proofs};
+      proofs,
+      fact("device_name")};
 }
 
 MetalOnCpu::MetalOnCpu(MetalBackend backend) {
@@ -65,6 +82,14 @@ MetalOnCpu::~MetalOnCpu() {
   on_cpu = std::move(before_);
 }
 
+Machine machine_of(const MetalBackend& backend) {
+  return {
+      backend.processor,
+      fmt::format("metal {}", metal::name(backend.family)),
+      0,
+      0};
+}
+
 metal::Call metal_call(
     const Problem& problem,
     const AttentionSettings& settings,
@@ -75,6 +100,8 @@ metal::Call metal_call(
   call.family = backend.family;
   call.block_size = settings.block_size;
   call.seconds = backend.seconds;
+  call.tiles = settings.route == Route::trial ? settings.tiles
+                                              : saved_tiles(problem, backend);
   return call;
 }
 

@@ -4,10 +4,12 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "api/metal/launcher.h"
 #include "api/problem.h"
 #include "backend/metal/schedule.h"
+#include "plan/table.h"
 
 namespace tessera {
 
@@ -20,7 +22,10 @@ struct MetalBackend {
   double seconds = metal::launch_seconds; // that a launch may take
   // Of its plans, each before it is used; without, all are trusted.
   std::shared_ptr<Proofs> proofs = nullptr;
+  std::string processor = ""; // its name, as the saved table has it
 };
+
+Machine machine_of(const MetalBackend& backend);
 
 // The backend of a stream's device: MLX's GPU where it is Apple's. Nothing for
 // the CPU, whose kernels are others, and for GPUs of other makers.

@@ -44,10 +44,10 @@ std::vector<metal::Plan> plans_of(
     const AttentionSettings& settings,
     Direction direction) {
   std::vector<metal::Plan> plans;
+  const auto call = metal_call(problem, settings, backend);
   const bool packed = problem.Nq <= metal::few_queries;
   for (const auto pass : passes_of(direction, problem, packed)) {
-    const auto planned =
-        metal::make_plan(problem, pass, backend.family, settings.block_size);
+    const auto planned = metal::plan_for(call, pass);
     if (!std::holds_alternative<metal::Plan>(planned)) {
       return {};
     }
@@ -81,12 +81,12 @@ std::vector<std::string> results_of(Pass pass) {
 // A small problem of the same plans.
 class Trial {
  public:
-  Trial(const Problem& like, const AttentionSettings& settings)
+  Trial(const Problem& like, int block_size, const metal::Tiles& tiles)
       : like_(like),
-        block_size_(settings.block_size),
+        tiles_(tiles),
         ours_(cases::random_arrays(small(), true)),
         plain_(ours_) {
-    ours_.options.block_size = block_size_;
+    ours_.options.block_size = block_size;
     if (like_.features.segments) {
       add_segments();
     }
@@ -149,10 +149,11 @@ class Trial {
     return c;
   }
 
-  static std::vector<mx::array> computed(
-      const cases::Arrays& a, mx::Stream stream) {
+  std::vector<mx::array> computed(
+      const cases::Arrays& a, mx::Stream stream) const {
     auto arguments = make_arguments(a.Q, a.K, a.V, a.options, stream);
     arguments.settings.route = Route::trial;
+    arguments.settings.tiles = tiles_;
     return AttentionForward(stream, arguments.settings).apply(arguments.inputs);
   }
 
@@ -210,7 +211,7 @@ class Trial {
   }
 
   const Problem& like_;
-  int block_size_;
+  const metal::Tiles tiles_;
   cases::Arrays ours_;
   cases::Arrays plain_;
 };
@@ -229,12 +230,12 @@ std::string wrong(Pass pass, const std::vector<cases::ResultError>& errors) {
 Proofs::Found tried(
     const std::vector<metal::Plan>& plans,
     mx::Stream stream,
-    const Problem& problem,
-    const AttentionSettings& settings,
+    const metal::Call& call,
     Direction direction) {
   Proofs::Found found;
   try {
-    const auto errors = Trial(problem, settings).errors(stream, direction);
+    const auto errors = Trial(call.problem, call.block_size, call.tiles)
+                            .errors(stream, direction);
     for (const auto& plan : plans) {
       found.emplace_back(plan, wrong(plan.pass, errors));
     }
@@ -307,7 +308,8 @@ std::string why_not_trusted(
   }
   const auto plans = plans_of(backend, problem, settings, direction);
   return backend.proofs->why_not(plans, [&] {
-    auto found = tried(plans, stream, problem, settings, direction);
+    auto found =
+        tried(plans, stream, metal_call(problem, settings, backend), direction);
     warn_of(found, backend.family);
     return found;
   });

@@ -85,7 +85,8 @@ const Device& cpu_device() {
 
 CpuPlan plan_on_cpu(const Problem& problem, int block_size) {
   const Device& device = cpu_device();
-  const auto entry = block_size == 0 ? tuned(problem, device) : std::nullopt;
+  const auto entry =
+      block_size == 0 ? tuned(problem, machine_of(device)) : std::nullopt;
   if (!entry) {
     return {make_plan(problem, device, block_size)};
   }

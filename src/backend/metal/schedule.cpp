@@ -29,7 +29,7 @@ class Schedule {
 
   // Appends a pass; gives why it cannot be.
   std::optional<Refusal> add(Pass pass) {
-    const auto planned = make_plan(p_, pass, call_.family, call_.block_size);
+    const auto planned = plan_for(call_, pass);
     if (const auto* refusal = std::get_if<Refusal>(&planned)) {
       return *refusal;
     }
@@ -494,6 +494,12 @@ Scheduled steps_of(const Call& call, const std::vector<Pass>& passes) {
 
 std::string letter(Operand operand) {
   return operand == Operand::E ? "D" : std::string(name(operand));
+}
+
+Planned plan_for(const Call& call, Pass pass) {
+  return call.block_size != 0
+      ? make_plan(call.problem, pass, call.family, call.block_size)
+      : tuned_plan(call.problem, pass, call.family, call.tiles);
 }
 
 Scheduled forward_steps(const Call& call) {

@@ -6,6 +6,7 @@
 #include "backend/metal/split.h"
 #include "kernel/numbers.h"
 #include "kernel/operand.h"
+#include "plan/metal/planner.h"
 
 namespace tessera::metal {
 
@@ -18,6 +19,7 @@ struct Call {
   std::vector<Array> arrays;
   Family family = Family::m1;
   int block_size = 0;              // 0: the plan's own
+  Tiles tiles{};                   // measured ones
   double seconds = launch_seconds; // of a launch
 };
 
@@ -26,6 +28,9 @@ using Scheduled = std::variant<std::vector<Step>, Refusal>;
 
 // The letter of an operand in the kernels: D for what the CPU's kernels call E.
 std::string letter(Operand operand);
+
+// The plan of one kernel of a call.
+Planned plan_for(const Call& call, Pass pass);
 
 // What computes O and L, in order.
 Scheduled forward_steps(const Call& call);

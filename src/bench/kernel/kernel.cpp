@@ -10,6 +10,7 @@
 #include "api/arguments.h"
 #include "api/metal/custom_kernel.h"
 #include "api/metal/run.h"
+#include "bench/kernel/facts.h"
 #include "check/arrays.h"
 #include "tessera/error.h"
 
@@ -127,31 +128,6 @@ void add_input(
   }
 }
 
-std::vector<std::pair<std::string, std::string>> facts_of(
-    const metal::Plan& plan) {
-  const auto need = metal::resources(plan);
-  const auto text = [](int value) {
-    return fmt::format("{}", value);
-  };
-  if (!metal::by_scores(plan.pass)) {
-    return {{"simdgroups", text(plan.simdgroups)}};
-  }
-  constexpr const char* stagings[] = {"none", "whole", "pieces"};
-  constexpr const char* homes[] = {"registers", "threadgroup", "device"};
-  return {
-      {"rows", text(plan.rows)},
-      {"columns", text(plan.columns)},
-      {"simdgroups", text(plan.simdgroups)},
-      {"head_block", text(plan.head_block)},
-      {"value_block", text(plan.value_block)},
-      {"staged", stagings[static_cast<int>(plan.staging)]},
-      {"sums_in", homes[static_cast<int>(plan.sums)]},
-      {"own_in_registers", plan.hold_own ? "yes" : "no"},
-      {"own_value_in_registers", plan.hold_value ? "yes" : "no"},
-      {"registers_per_thread", text(need.registers)},
-      {"threadgroup_bytes", text(need.threadgroup_bytes)}};
-}
-
 // MLX's own account of a launch.
 KernelLaunch printed_launch(const metal::Launch& launch) {
   const auto node = custom_kernel(launch, mx::Device::gpu);
@@ -168,7 +144,7 @@ KernelLaunch printed_launch(const metal::Launch& launch) {
   }
   std::ranges::transform(
       launch.outputs, std::back_inserter(one.outputs), buffer_of);
-  one.plan = facts_of(launch.plan);
+  one.plan = bench::facts_of(launch.plan);
   return one;
 }
 

@@ -1,8 +1,13 @@
 #include "bench/tune/explain.h"
 
+#include <tuple>
+#include <utility>
+
 #include "api/arguments.h"
+#include "api/explain.h"
 #include "api/node/cpu_call.h"
 #include "backend/cpu/launch.h"
+#include "bench/kernel/facts.h"
 #include "check/arrays.h"
 
 namespace tessera {
@@ -25,6 +30,57 @@ PassExplanation explain_pass(const Problem& problem, int block_size) {
   return one;
 }
 
+std::vector<PassExplanation> explain_on_cpu(Problem problem, int block_size) {
+  std::vector<PassExplanation> passes;
+  for (const Pass pass : {Pass::forward, Pass::backward, Pass::dbias}) {
+    if (pass != Pass::dbias || problem.features.bias) {
+      problem.pass = pass;
+      passes.push_back(explain_pass(problem, block_size));
+    }
+  }
+  return passes;
+}
+
+std::vector<KernelExplanation> explain_kernels(
+    const Arguments& arguments, const MetalBackend& backend) {
+  const auto& f = arguments.problem.features;
+  const auto call = metal_call(arguments.problem, arguments.settings, backend);
+  const std::pair<metal::Pass, bool> all[] = {
+      {metal::Pass::forward, true},
+      {metal::Pass::dq, true},
+      {metal::Pass::dkv, true},
+      {metal::Pass::dbias, f.bias}};
+  std::vector<KernelExplanation> kernels;
+  for (const auto& [pass, present] : all) {
+    const auto planned = metal::plan_for(call, pass);
+    const auto* plan = std::get_if<metal::Plan>(&planned);
+    if (present && plan != nullptr) {
+      const auto own =
+          metal::make_plan(call.problem, pass, call.family, call.block_size);
+      kernels.push_back(
+          {std::string(metal::name(pass)),
+           bench::facts_of(*plan),
+           own != planned});
+    }
+  }
+  return kernels;
+}
+
+Explanation explained(
+    Choice choice,
+    const Arguments& arguments,
+    const std::optional<MetalBackend>& backend) {
+  Explanation all;
+  if (choice.name == "tessera/cpu") {
+    all.passes = explain_on_cpu(
+        arguments.problem, backend ? 0 : arguments.settings.block_size);
+  } else if (choice.name == "tessera/metal") {
+    all.kernels = explain_kernels(arguments, *backend);
+  }
+  all.choice = std::move(choice);
+  return all;
+}
+
 } // namespace
 
 Explanation explain(
@@ -33,24 +89,30 @@ Explanation explain(
     const mx::array& V,
     const AttentionOptions& options,
     mx::StreamOrDevice s) {
-  Explanation all;
-  all.choice = explain_attention(Q, K, V, options, s);
-  if (all.choice.name == "mlx") {
-    return all;
-  }
-  auto problem = make_arguments(Q, K, V, options, mx::to_stream(s)).problem;
-  for (const Pass pass : {Pass::forward, Pass::backward, Pass::dbias}) {
-    if (pass != Pass::dbias || problem.features.bias) {
-      problem.pass = pass;
-      all.passes.push_back(explain_pass(problem, options.block_size));
-    }
-  }
-  return all;
+  const auto stream = mx::to_stream(s);
+  return explained(
+      explain_attention(Q, K, V, options, stream),
+      make_arguments(Q, K, V, options, stream),
+      metal_backend(stream));
 }
 
-Explanation explain(const AttentionCase& c) {
+Explanation explain(
+    const AttentionCase& c, std::optional<metal::Family> family) {
   const auto arrays = cases::empty_arrays(c);
-  return explain(arrays.Q, arrays.K, arrays.V, arrays.options);
+  const auto& [Q, K, V, options] =
+      std::tie(arrays.Q, arrays.K, arrays.V, arrays.options);
+  if (!family) {
+    return explain(Q, K, V, options);
+  }
+  MetalBackend backend;
+  if (mx::metal::is_available() && *family == this_family()) {
+    backend = *metal_backend(mx::default_stream(mx::Device::gpu));
+  }
+  backend.family = *family;
+  return explained(
+      explain_on_metal(Q, K, V, options, backend),
+      make_arguments(Q, K, V, options, mx::default_stream(mx::Device::cpu)),
+      backend);
 }
 
 } // namespace tessera

@@ -1,14 +1,18 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "plan/metal/device.h"
 #include "plan/planner.h"
-#include "tessera/bench.h"
+#include "tessera/case.h"
 
 namespace tessera {
 
+// A pass of the CPU's kernels.
 struct PassExplanation {
   Problem problem;
   Planned planned;
@@ -17,14 +21,25 @@ struct PassExplanation {
   std::string not_tuned = "";      // why not, where the table has some
 };
 
+// A kernel of an Apple GPU.
+struct KernelExplanation {
+  std::string kernel; // "forward", "dq", ...
+  std::vector<std::pair<std::string, std::string>> plan;
+  bool tuned = false;
+};
+
 struct Explanation {
   Choice choice;
-  std::vector<PassExplanation> passes; // none where MLX's op is taken
+  // How ours would compute it; none where MLX's op is taken.
+  std::vector<PassExplanation> passes;
+  std::vector<KernelExplanation> kernels;
 };
 
 // Which implementation a call takes, and how ours would compute it. Reads the
-// table in use. Throws InputError where the call is refused.
-Explanation explain(const AttentionCase& c);
+// table in use. `family`: as on such a GPU, which need not be there. Throws
+// InputError where the call is refused.
+Explanation explain(
+    const AttentionCase& c, std::optional<metal::Family> family = std::nullopt);
 Explanation explain(
     const mx::array& Q,
     const mx::array& K,

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "plan/table.h"
-#include "tessera/bench.h"
+#include "tessera/case.h"
 
 namespace tessera {
 

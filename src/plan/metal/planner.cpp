@@ -1,5 +1,7 @@
 #include "plan/metal/planner.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 #include <vector>
@@ -99,8 +101,9 @@ std::vector<Plan> staged(const Plan& plan) {
 }
 
 // The loops over scores: the first plan that is legal. What is added up stays
-// in registers where it can, then the wider tile, then what is held.
-Planned plan_loop(const Plan& base, Family family) {
+// in registers where it can, then the wider tile, then what is held. `asked`
+// fixes sides of the tile.
+Planned plan_loop(const Plan& base, Family family, Blocks asked = {}) {
   std::optional<Refusal> first;
   for (const Home home : {Home::registers, Home::threadgroup, Home::device}) {
     // dkv's two sums do not fit threadgroup memory, a row block's alone do.
@@ -113,7 +116,15 @@ Planned plan_loop(const Plan& base, Family family) {
     plan.simdgroups = home == Home::threadgroup ? 1
         : base.packed                           ? 4
                       : rows_of_threadgroup / plan.rows;
+    if (asked.rows > 0) {
+      plan.simdgroups = asked.rows / plan.rows;
+    }
     for (Plan next : staged(plan)) {
+      const bool other = next.rows_of_threadgroup() != asked.rows ||
+          next.columns != asked.columns;
+      if (asked != Blocks{} && other) {
+        continue;
+      }
       for (const auto& [own, value] :
            {std::pair(true, true),
             std::pair(true, false),
@@ -128,7 +139,8 @@ Planned plan_loop(const Plan& base, Family family) {
       }
     }
   }
-  return *first;
+  return first.value_or(Refusal{fmt::format(
+      "expected tiles of a plan; got {} x {}", asked.rows, asked.columns)});
 }
 
 // The plan with as many rows a threadgroup as columns a tile, which nothing
@@ -142,6 +154,13 @@ Planned with_block_size(Plan plan, Family family, int size) {
     return *refusal;
   }
   return plan;
+}
+
+// Of a plan; 0 x 0 where it was refused.
+Blocks blocks_of(const Planned& planned) {
+  const auto* plan = std::get_if<Plan>(&planned);
+  return plan == nullptr ? Blocks{}
+                         : Blocks{plan->rows_of_threadgroup(), plan->columns};
 }
 
 } // namespace
@@ -171,6 +190,41 @@ Planned make_plan(
     return planned;
   }
   return with_block_size(std::get<Plan>(planned), family, block_size);
+}
+
+Planned tuned_plan(
+    const Problem& problem, Pass pass, Family family, const Tiles& tiles) {
+  const auto own = make_plan(problem, pass, family);
+  const bool forward = pass == Pass::forward;
+  const Blocks blocks = forward ? tiles.forward : tiles.backward;
+  const bool tiled = forward || pass == Pass::dq || pass == Pass::dkv;
+  if (!tiled || blocks == Blocks{} ||
+      (pass == Pass::dkv &&
+       blocks == blocks_of(make_plan(problem, Pass::dq, family)))) {
+    return own;
+  }
+  const auto planned = plan_loop(plan_of(problem, pass), family, blocks);
+  return std::holds_alternative<Plan>(planned) ? planned : own;
+}
+
+std::vector<Blocks> candidates(const Problem& problem, Family family) {
+  const auto pass =
+      problem.pass == tessera::Pass::forward ? Pass::forward : Pass::dq;
+  const auto own = blocks_of(make_plan(problem, pass, family));
+  if (own == Blocks{}) {
+    return {};
+  }
+  std::vector<Blocks> found = {own};
+  for (const int rows : {32, 64, 128}) {
+    for (const int columns : {8, 16, 32}) {
+      const Blocks blocks = {rows, columns};
+      const auto planned = plan_loop(plan_of(problem, pass), family, blocks);
+      if (std::holds_alternative<Plan>(planned) && blocks != own) {
+        found.push_back(blocks);
+      }
+    }
+  }
+  return found;
 }
 
 } // namespace tessera::metal
