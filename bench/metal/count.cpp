@@ -59,7 +59,9 @@ NamedArrays operands(const Problem& p) {
 // the one it prefers.
 metal::Launch launch_of(
     const metal::Plan& plan, const Problem& problem, const NamedArrays& given) {
-  metal::Call call{problem, {}, {}, metal::Family::m1, 0, 1e9};
+  metal::Call call;
+  call.problem = problem;
+  call.seconds = 1e9;
   for (const auto& [name, array] : given) {
     call.arrays.push_back(described(name, array));
   }

@@ -114,6 +114,20 @@ inline Values float_values(const mx::array& x) {
   return Values(y.data<float>(), y.data<float>() + y.size());
 }
 
+// O alone.
+inline void forward_through_the_op(const Case& c, const Inputs& in) {
+  const auto operand = [&](Operand o, const Values& values) {
+    return laid_out(
+        values, shape(o, c.problem), c.layout, mlx_dtype(c.problem.dtype));
+  };
+  attention(
+      operand(Operand::Q, in.Q),
+      operand(Operand::K, in.K),
+      operand(Operand::V, in.V),
+      options_of(c, in))
+      .eval();
+}
+
 // O, L and all gradients of a case by the public op, on whatever backend the
 // CPU's streams go to.
 inline Outputs through_the_op(const Case& c, const Inputs& in) {
