@@ -17,11 +17,15 @@ std::vector<std::string> names_of(const std::vector<metal::Array>& arrays) {
   return names;
 }
 
-// Placeholders: MLX looks at their shapes and dtypes.
+// MLX looks at the shapes and dtypes of these alone.
 std::vector<mx::array> placeholders(const std::vector<metal::Array>& arrays) {
   std::vector<mx::array> made;
   for (const auto& array : arrays) {
-    made.push_back(mx::zeros(shape_of(array), dtype_of(array.element)));
+    made.emplace_back(
+        shape_of(array),
+        dtype_of(array.element),
+        nullptr,
+        std::vector<mx::array>{});
   }
   return made;
 }

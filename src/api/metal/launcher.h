@@ -24,10 +24,14 @@ class Launcher {
       const std::vector<mx::array>& parts, int axis, mx::array& output) = 0;
   // A copy of `from` without gaps.
   virtual void copy(const mx::array& from, mx::array& to) = 0;
+
+  // Holds arrays that nobody else does until what was launched has run.
+  virtual void keep(const std::vector<mx::array>&) {}
+  // Between two launches of a call, `left` of which are still to come.
+  virtual void pause(int /*left*/) {}
 };
 
-// On a GPU's stream, by the nodes of MLX themselves. Intermediate arrays are
-// kept until the command buffer is done.
+// On a GPU's stream, by the nodes of MLX themselves.
 class MlxLauncher : public Launcher {
  public:
   explicit MlxLauncher(mx::Stream stream) : stream_(stream) {}
@@ -39,10 +43,10 @@ class MlxLauncher : public Launcher {
   void join(const std::vector<mx::array>& parts, int axis, mx::array& output)
       override;
   void copy(const mx::array& from, mx::array& to) override;
+  void keep(const std::vector<mx::array>& arrays) override;
+  void pause(int left) override;
 
  private:
-  void keep(const std::vector<mx::array>& arrays);
-
   mx::Stream stream_;
 };
 

@@ -40,19 +40,28 @@ class Runner {
 
   void operator()(const metal::Launch& launch) {
     std::vector<mx::array> inputs;
+    std::vector<mx::array> own; // that nobody else holds
     for (const auto& input : launch.inputs) {
       inputs.push_back(
           input.values.empty() ? read(input.known_as()) : constant(input));
+      if (!input.values.empty()) {
+        own.push_back(inputs.back());
+      }
     }
     std::vector<mx::array> outputs;
     for (const auto& output : launch.outputs) {
       outputs.push_back(write(output));
+      if (!outputs_.contains(output.known_as())) {
+        own.push_back(outputs.back());
+      }
     }
     if (launch.grid[0] > 0 && launch.grid[1] > 0 && launch.grid[2] > 0) {
       launcher_.launch(launch, inputs, outputs);
+      launcher_.keep(own);
     } else {
       allocate_empty(outputs);
     }
+    forget(launch);
   }
 
   void operator()(const metal::Join& join) {
@@ -74,6 +83,20 @@ class Runner {
       fail("attention", "expected an array {} from an earlier launch", key);
     }
     return at->second;
+  }
+
+  // Sums that are carried on are read once, and spills by nobody.
+  void forget(const metal::Launch& launch) {
+    for (const auto& input : launch.inputs) {
+      if (!input.key.empty()) {
+        arrays_.erase(input.key);
+      }
+    }
+    for (const auto& output : launch.outputs) {
+      if (output.name == "spill") {
+        arrays_.erase(output.known_as());
+      }
+    }
   }
 
   mx::array write(const metal::Array& array) {
@@ -107,8 +130,10 @@ void run(
     const NamedArrays& outputs,
     Launcher& launcher) {
   Runner runner(std::move(arrays), outputs, launcher);
+  int left = static_cast<int>(steps.size());
   for (const auto& step : steps) {
     std::visit(runner, step);
+    launcher.pause(--left);
   }
 }
 
@@ -118,6 +143,7 @@ mx::array without_gaps(const mx::array& array, Launcher& launcher) {
   }
   mx::array copy(array.shape(), array.dtype(), nullptr, {});
   launcher.copy(array, copy);
+  launcher.keep({copy});
   return copy;
 }
 

@@ -7,9 +7,10 @@
 
 namespace tessera::metal {
 
-// macOS ends a command buffer that keeps a GPU with a display for long, and MLX
-// fills one with up to 50 launches: each gets a fiftieth of half a second.
-constexpr double launch_seconds = 0.5 / 50;
+// macOS ends a command buffer that keeps a GPU with a display for long, and one
+// of MLX's holds up to 50 launches, 100 at the end of a long call: each gets a
+// hundredth of half a second.
+constexpr double launch_seconds = 0.5 / 100;
 
 // What a pass has to do, by the axes along which it can be cut.
 struct Work {

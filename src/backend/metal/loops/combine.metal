@@ -20,9 +20,9 @@ if (row < rows) {
       const int64_t at = int64_t(r) * rows + row;
       sum += exp2((L_runs[at] - base) * LOG2E) * O_runs[at * value_dim + f];
     }
-    O[int64_t(row) * value_dim + f] = T(l > 0.0f ? sum / l : 0.0f);
+    O[int64_t(row) * value_dim + f] = T(l == 0.0f ? 0.0f : sum / l);
   }
   if (thread_index_in_simdgroup == 0) {
-    L[row] = l > 0.0f ? base + log2(l) * LN2 : -INFINITY;
+    L[row] = l == 0.0f ? -INFINITY : base + log2(l) * LN2;
   }
 }

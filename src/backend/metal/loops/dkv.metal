@@ -8,7 +8,7 @@ const int Nk = K_shape[2];
 const int block = piece[0] + int(threadgroup_position_in_grid.x);
 const int kv_head = piece[1] + int(threadgroup_position_in_grid.y);
 Place at = {
-    0, M * block + int(simdgroup_index_in_threadgroup) * 8 * R, Nk, Nk, lane};
+    0, M* block + int(simdgroup_index_in_threadgroup) * 8 * R, Nk, Nk, lane};
 const Span all = intersect({M * block, block* M + M}, {0, Nk});
 const Span own = intersect({at.first, at.first + 8 * R}, {0, Nk});
 const bool full = at.first + 8 * R <= Nk;

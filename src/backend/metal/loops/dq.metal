@@ -7,7 +7,7 @@ const int block = piece[0] + int(threadgroup_position_in_grid.x);
 const int head = piece[1] + int(threadgroup_position_in_grid.y);
 const int kv_head = head / group;
 Place at = {
-    head, M * block + int(simdgroup_index_in_threadgroup) * 8 * R, Nq, Nq, lane};
+    head, M* block + int(simdgroup_index_in_threadgroup) * 8 * R, Nq, Nq, lane};
 const Span all = intersect({M * block, block* M + M}, {0, Nq});
 const Span own = intersect({at.first, at.first + 8 * R}, {0, Nq});
 const bool full = at.first + 8 * R <= Nq;

@@ -18,14 +18,14 @@ const int kv_head = packed_rows ? y : y / group;
 
 Place at = {
     packed_rows ? y * group : y,
-    M * block + int(simdgroup_index_in_threadgroup) * 8 * R,
+    M* block + int(simdgroup_index_in_threadgroup) * 8 * R,
     rows,
     Nq,
     lane};
 
 // The queries of the threadgroup and of this simdgroup.
 const Span all = intersect(
-    {packed_rows ? 0 : M * block, packed_rows ? Nq : M * block + M}, {0, Nq});
+    {packed_rows ? 0 : M * block, packed_rows ? Nq : M* block + M}, {0, Nq});
 const Span own = intersect(
     {packed_rows ? 0 : at.first, packed_rows ? Nq : at.first + 8 * R}, {0, Nq});
 const bool full = at.first + 8 * R <= rows;
@@ -153,11 +153,11 @@ UNROLL for (int i = 0; i < R; ++i) {
       O_to + out * value_dim,
       row_out,
       limit_out,
-      l > 0.0f ? 1.0f / l : 0.0f,
+      l == 0.0f ? 0.0f : 1.0f / l,
       i,
       lane);
   if (lane.column == 0 && r < limit_out) {
-    L_to[out + r] = l > 0.0f ? (softmax.m[i] + log2(l)) * LN2 : -INFINITY;
+    L_to[out + r] = l == 0.0f ? -INFINITY : (softmax.m[i] + log2(l)) * LN2;
   }
 #else
   sum.store(O_sum_next + out * value_dim, row_out, limit_out, 1.0f, i, lane);

@@ -1,5 +1,5 @@
 // Where an operand of a product lies. Each kind answers for the 8x8 matrix of
-// rows from `row` and features from `feature`: `fragment` as it lies,
+// rows from `row` and features from `feature`: `upright` as it lies,
 // `transposed` the other way round.
 
 // In memory, [rows][features] with a last axis without gaps; where `packed`,
@@ -24,7 +24,7 @@ struct Rows {
   float at(int r, int feature) const {
     return r < rows && feature < features ? float(row(r)[feature]) : 0.0f;
   }
-  float2 fragment(int first, int feature, Lane lane) const {
+  float2 upright(int first, int feature, Lane lane) const {
     const int r = first + lane.row;
     const int f = feature + lane.column;
     if (all_inside(first)) {
@@ -48,7 +48,7 @@ template <int stride>
 struct Staged {
   threadgroup const T* data;
 
-  float2 fragment(int row, int feature, Lane lane) const {
+  float2 upright(int row, int feature, Lane lane) const {
     threadgroup const T* const from =
         data + (row + lane.row) * stride + feature + lane.column;
     return {float(from[0]), float(from[1])};
@@ -72,16 +72,16 @@ struct Own {
   void load(Lane lane) {
     UNROLL for (int i = 0; held && i < R; ++i) {
       UNROLL for (int f = 0; f < F; ++f) {
-        const float2 x = source.fragment(first + 8 * i, 8 * f, lane);
+        const float2 x = source.upright(first + 8 * i, 8 * f, lane);
         fragments[held ? i : 0][held ? f : 0] = vec<T, 2>(T(x.x), T(x.y));
       }
     }
   }
-  float2 fragment(int i, int f, Lane lane) const {
+  float2 upright(int i, int f, Lane lane) const {
     if (held) {
       const vec<T, 2> x = fragments[held ? i : 0][held ? f : 0];
       return {float(x.x), float(x.y)};
     }
-    return source.fragment(first + 8 * i, 8 * f, lane);
+    return source.upright(first + 8 * i, 8 * f, lane);
   }
 };

@@ -28,7 +28,7 @@ void add_scores(
   UNROLL for (int f = 0; f < F; ++f) {
     float2 left[R];
     UNROLL for (int i = 0; i < R; ++i) {
-      left[i] = a.fragment(i, first + f, lane);
+      left[i] = a.upright(i, first + f, lane);
     }
     UNROLL for (int n = 0; n < N; ++n) {
       if (meets(live, n)) {
@@ -61,7 +61,7 @@ void add_product(
     }
     UNROLL for (int n = 0; n < N; ++n) {
       if (meets(live, n)) {
-        const float2 right = b.fragment(row + 8 * n, 8 * f, lane);
+        const float2 right = b.upright(row + 8 * n, 8 * f, lane);
         UNROLL for (int i = 0; i < R; ++i) {
           multiply_add(total[i], tile.of[i][n], right);
         }

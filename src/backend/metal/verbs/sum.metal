@@ -38,7 +38,7 @@ struct Sum {
   void load(From from, int row, Lane lane) {
     UNROLL for (int i = 0; i < R; ++i) {
       UNROLL for (int f = 0; f < F; ++f) {
-        set(i, f, from.fragment(row + 8 * i, 8 * f, lane));
+        set(i, f, from.upright(row + 8 * i, 8 * f, lane));
       }
     }
   }
