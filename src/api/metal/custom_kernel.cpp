@@ -44,6 +44,8 @@ mx::Dtype dtype_of(metal::Element element) {
       return mx::bfloat16;
     case metal::Element::int32:
       return mx::int32;
+    case metal::Element::int64:
+      return mx::int64;
     case metal::Element::uint32:
       return mx::uint32;
     case metal::Element::boolean:

@@ -33,6 +33,17 @@ mx::array constant(const metal::Array& array) {
   return mx::array(values.begin(), shape_of(array), mx::float32);
 }
 
+// The layout of arrays as they lie.
+mx::array layout_of(const std::vector<mx::array>& arrays) {
+  std::vector<std::int64_t> layout;
+  for (const auto& array : arrays) {
+    layout.insert(layout.end(), array.shape().begin(), array.shape().end());
+    layout.insert(layout.end(), array.strides().begin(), array.strides().end());
+  }
+  const mx::Shape shape = {static_cast<int>(layout.size())};
+  return mx::array(layout.begin(), shape, mx::int64);
+}
+
 class Runner {
  public:
   Runner(NamedArrays arrays, const NamedArrays& outputs, Launcher& launcher)
@@ -43,7 +54,9 @@ class Runner {
     std::vector<mx::array> own; // that nobody else holds
     for (const auto& input : launch.inputs) {
       inputs.push_back(
-          input.values.empty() ? read(input.known_as()) : constant(input));
+          input.name == metal::layout_name ? layout_of(inputs)
+              : input.values.empty()       ? read(input.known_as())
+                                           : constant(input));
       if (!input.values.empty()) {
         own.push_back(inputs.back());
       }

@@ -10,7 +10,15 @@
 
 namespace tessera::metal {
 
-enum class Element { float32, float16, bfloat16, int32, uint32, boolean };
+enum class Element {
+  float32,
+  float16,
+  bfloat16,
+  int32,
+  int64,
+  uint32,
+  boolean
+};
 
 constexpr Element element_of(Dtype dtype) {
   return dtype == Dtype::float32 ? Element::float32
@@ -43,6 +51,11 @@ struct Array {
   }
   bool operator==(const Array&) const = default;
 };
+
+// The input that tells of the operands before it, each its sides and then its
+// strides in elements: one buffer, where MLX would take two an operand, of the
+// 31 that a kernel may have. Its values are those of operands without gaps.
+constexpr std::string_view layout_name = "layout";
 
 // One dispatch of a kernel: what MLX's metal_kernel is given.
 struct Launch {

@@ -22,6 +22,30 @@ int run_of(const Problem& p) {
   return std::max(unit, ceil_divide(ceil_divide(p.Nk, runs), unit) * unit);
 }
 
+// Of operands without gaps.
+Array layout_of(const std::vector<Array>& operands) {
+  Array layout{std::string(layout_name), Element::int64, {}};
+  for (const auto& operand : operands) {
+    std::vector<double> steps(operand.shape.size());
+    double step = 1;
+    for (std::size_t axis = steps.size(); axis-- > 0;) {
+      steps[axis] = step;
+      step *= operand.shape[axis];
+    }
+    layout.values.insert(
+        layout.values.end(), operand.shape.begin(), operand.shape.end());
+    layout.values.insert(layout.values.end(), steps.begin(), steps.end());
+  }
+  layout.shape = {static_cast<int>(layout.values.size())};
+  return layout;
+}
+
+// Operands come first, then the layout, then numbers and carried sums.
+void add_layout(std::vector<Array>& inputs, std::size_t operands) {
+  const auto end = inputs.begin() + static_cast<std::ptrdiff_t>(operands);
+  inputs.insert(end, layout_of({inputs.begin(), end}));
+}
+
 // Writes the steps of one pass after the other.
 class Schedule {
  public:
@@ -107,6 +131,7 @@ class Schedule {
         inputs.push_back(array);
       }
     }
+    add_layout(inputs, inputs.size());
     const auto& n = call_.numbers;
     const auto threshold = static_cast<std::uint32_t>(
         std::floor(static_cast<double>(n.dropout) * 0x1p32));
@@ -138,6 +163,9 @@ class Schedule {
       std::vector<Array> inputs,
       std::vector<Array> outputs,
       std::array<int, 3> threadgroups) {
+    if (!by_scores(plan.pass)) {
+      add_layout(inputs, inputs.size());
+    }
     Launch launch;
     launch.plan = plan;
     launch.name = fmt::format(

@@ -125,6 +125,25 @@ std::string types_of(
   return text;
 }
 
+// Where the layout has what of which operand.
+std::string layout_of(const std::vector<Array>& inputs) {
+  std::string text;
+  std::size_t at = 0;
+  for (const auto& input : inputs) {
+    if (input.name == layout_name) {
+      break;
+    }
+    const auto axes = input.shape.size();
+    text += fmt::format(
+        "#define {0}_sides (layout + {1})\n#define {0}_steps (layout + {2})\n",
+        input.name,
+        at,
+        at + axes);
+    at += 2 * axes;
+  }
+  return text;
+}
+
 std::string_view loop_of(Pass pass) {
   switch (pass) {
     case Pass::forward:
@@ -151,7 +170,13 @@ std::string_view loop_of(Pass pass) {
 
 std::string_view type_of(Element element) {
   constexpr std::string_view names[] = {
-      "float", "float16_t", "bfloat16_t", "int32_t", "uint32_t", "bool"};
+      "float",
+      "float16_t",
+      "bfloat16_t",
+      "int32_t",
+      "int64_t",
+      "uint32_t",
+      "bool"};
   return names[static_cast<int>(element)];
 }
 
@@ -160,7 +185,8 @@ std::string header_of(
     Part part,
     const std::vector<Array>& inputs,
     const std::vector<Array>& outputs) {
-  auto text = types_of(plan, inputs, outputs) + numbers_of(plan);
+  auto text =
+      types_of(plan, inputs, outputs) + layout_of(inputs) + numbers_of(plan);
   text += "#define UNROLL _Pragma(\"clang loop unroll(full)\")\n";
   text += lane_metal;
   if (!by_scores(plan.pass)) {

@@ -86,7 +86,7 @@ void check(metal::Pass pass, const metal::Call& call) {
 
 std::string_view dtype_name(metal::Element element) {
   constexpr std::string_view names[] = {
-      "float32", "float16", "bfloat16", "int32", "uint32", "bool"};
+      "float32", "float16", "bfloat16", "int32", "int64", "uint32", "bool"};
   return names[static_cast<int>(element)];
 }
 

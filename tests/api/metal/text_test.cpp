@@ -76,29 +76,59 @@ TEST(MetalText, HasTheSignatureThatIsMeant) {
       signature(launch.at(0)).substr(signature(launch.at(0)).find('(')),
       "(\n"
       "  const device bfloat16_t* Q [[buffer(0)]],\n"
-      "  const constant int* Q_shape [[buffer(1)]],\n"
-      "  const constant int64_t* Q_strides [[buffer(2)]],\n"
-      "  const device bfloat16_t* K [[buffer(3)]],\n"
-      "  const constant int* K_shape [[buffer(4)]],\n"
-      "  const constant int64_t* K_strides [[buffer(5)]],\n"
-      "  const device bfloat16_t* V [[buffer(6)]],\n"
-      "  const constant int64_t* V_strides [[buffer(7)]],\n"
-      "  const device bfloat16_t* dO [[buffer(8)]],\n"
-      "  const constant int64_t* dO_strides [[buffer(9)]],\n"
-      "  const device float* L [[buffer(10)]],\n"
-      "  const constant int64_t* L_strides [[buffer(11)]],\n"
-      "  const device float* D [[buffer(12)]],\n"
-      "  const constant int64_t* D_strides [[buffer(13)]],\n"
-      "  const constant int32_t* geometry [[buffer(14)]],\n"
-      "  const constant float* numbers [[buffer(15)]],\n"
-      "  const constant int32_t* piece [[buffer(16)]],\n"
-      "  device bfloat16_t* dQ [[buffer(17)]],\n"
+      "  const device bfloat16_t* K [[buffer(1)]],\n"
+      "  const device bfloat16_t* V [[buffer(2)]],\n"
+      "  const device bfloat16_t* dO [[buffer(3)]],\n"
+      "  const device float* L [[buffer(4)]],\n"
+      "  const device float* D [[buffer(5)]],\n"
+      "  const device int64_t* layout [[buffer(6)]],\n"
+      "  const constant int32_t* geometry [[buffer(7)]],\n"
+      "  const constant float* numbers [[buffer(8)]],\n"
+      "  const constant int32_t* piece [[buffer(9)]],\n"
+      "  device bfloat16_t* dQ [[buffer(10)]],\n"
       "  uint simdgroup_index_in_threadgroup "
       "[[simdgroup_index_in_threadgroup]],\n"
       "  uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],\n"
       "  uint thread_index_in_threadgroup [[thread_index_in_threadgroup]],\n"
       "  uint3 threadgroup_position_in_grid [[threadgroup_position_in_grid]],\n"
       "  uint3 threads_per_grid [[threads_per_grid]]) {");
+}
+
+// Metal knows 31 buffers; every feature at once, cut and spilled, takes fewer.
+TEST(MetalText, KeepsToTheBuffersOfAKernel) {
+  auto problem = problem_of(300, 256, true);
+  problem.left = 20;
+  problem.chunk = 64;
+  problem.block_rows = problem.block_columns = 32;
+  problem.features = {true, true, true, true, true, true, true, true};
+  auto call = call_of(problem);
+  const int B = problem.B;
+  const int Hq = problem.Hq;
+  for (const auto& [name, element, shape] : std::initializer_list<
+           std::tuple<const char*, metal::Element, std::vector<int>>>{
+           {"bias", metal::Element::float32, {B, Hq, 300, 300}},
+           {"slopes", metal::Element::float32, {1, Hq}},
+           {"sinks", metal::Element::float32, {Hq}},
+           {"mask", metal::Element::boolean, {B, Hq, 300, 300}},
+           {"blocks", metal::Element::boolean, {B, Hq, 10, 10}},
+           {"segments_q", metal::Element::int32, {B, 300}},
+           {"segments_k", metal::Element::int32, {B, 300}},
+           {"prefix", metal::Element::int32, {B}},
+           {"seed", metal::Element::uint32, {2}}}) {
+    call.arrays.push_back({name, element, shape});
+  }
+  call.seconds = 1e-7;
+  for (const auto pass :
+       {metal::Pass::forward,
+        metal::Pass::dq,
+        metal::Pass::dkv,
+        metal::Pass::dbias}) {
+    for (const auto& launch : launches(call, pass)) {
+      EXPECT_LE(launch.inputs.size() + launch.outputs.size(), 31u)
+          << metal::name(pass);
+      EXPECT_EQ(signature(launch).find("[[buffer(31)]]"), std::string::npos);
+    }
+  }
 }
 
 // Lengths, batch, heads, window and scale are inputs.

@@ -1,10 +1,11 @@
 // O and L of rows whose keys were taken in runs: O_runs [runs, B, Hq, Nq,
 // value_dim] and L_runs [runs, B, Hq, Nq], a simdgroup a row.
-const int rows = int(O_runs_shape[1]) * O_runs_shape[2] * O_runs_shape[3];
+const int rows =
+    int(O_runs_sides[1]) * int(O_runs_sides[2]) * int(O_runs_sides[3]);
 const int row = int(threadgroup_position_in_grid.x) * simdgroups +
     int(simdgroup_index_in_threadgroup);
 if (row < rows) {
-  const int runs = O_runs_shape[0];
+  const int runs = int(O_runs_sides[0]);
   float top = -INFINITY;
   for (int r = 0; r < runs; ++r) {
     top = max(top, L_runs[int64_t(r) * rows + row]);

@@ -1,12 +1,12 @@
 // The gradient of a bias, in its own shape: a simdgroup owns a tile of it and
 // loops over what the bias was broadcast along.
 const Lane lane = lane_of(thread_index_in_simdgroup);
-const int Nq = Q_shape[2];
-const int Nk = K_shape[2];
-const bool one_batch = bias_shape[0] == 1;
-const bool one_head = bias_shape[1] == 1;
-const bool one_query = bias_shape[2] == 1;
-const bool one_key = bias_shape[3] == 1;
+const int Nq = int(Q_sides[2]);
+const int Nk = int(K_sides[2]);
+const bool one_batch = int(bias_sides[0]) == 1;
+const bool one_head = int(bias_sides[1]) == 1;
+const bool one_query = int(bias_sides[2]) == 1;
+const bool one_key = int(bias_sides[3]) == 1;
 
 const int tiles_across = one_key ? 1 : (Nk + 8 * N - 1) / (8 * N);
 const int tile_number = int(threadgroup_position_in_grid.x);
@@ -38,22 +38,21 @@ UNROLL for (int i = 0; i < R; ++i) {
 
 // A step for each batch entry, head and block of rows that share the tile.
 const int steps_down = one_query ? (Nq + 8 * R - 1) / (8 * R) : 1;
-const int heads = one_head ? Q_shape[1] : 1;
+const int heads = one_head ? int(Q_sides[1]) : 1;
 for (int step = piece[3]; step < piece[4]; ++step) {
   const int batch = one_batch ? step / steps_down / heads : own_batch;
   const int head = one_head ? step / steps_down % heads : own_head;
   const int row = one_query ? step % steps_down * 8 * R : first_row;
 #include "begin.metal"
   Own<Rows<Q_pointer, head_dim>, head_dim, false> queries;
-  queries.source = {
-      Q + batch * Q_strides[0] + head * Q_strides[1], Q_strides[2], Nq};
+  queries.source = {Q + batch * Q_steps[0] + head * Q_steps[1], Q_steps[2], Nq};
   Own<Rows<dO_pointer, value_dim>, value_dim, false> cotangents;
   cotangents.source = {
-      dO + batch * dO_strides[0] + head * dO_strides[1], dO_strides[2], Nq};
+      dO + batch * dO_steps[0] + head * dO_steps[1], dO_steps[2], Nq};
   const Rows<K_pointer, head_dim> keys = {
-      K + batch * K_strides[0] + head / group * K_strides[1], K_strides[2], Nk};
+      K + batch * K_steps[0] + head / group * K_steps[1], K_steps[2], Nk};
   const Rows<V_pointer, value_dim> values = {
-      V + batch * V_strides[0] + head / group * V_strides[1], V_strides[2], Nk};
+      V + batch * V_steps[0] + head / group * V_steps[1], V_steps[2], Nk};
   const Place at = {head, row, Nq, Nq, lane};
   queries.first = row;
   cotangents.first = row;
@@ -83,8 +82,8 @@ for (int step = piece[3]; step < piece[4]; ++step) {
       float D_of = 0.0f;
       if (r < Nq) {
         L_of = logsumexp2(
-            L[batch * L_strides[0] + head * L_strides[1] + r * L_strides[2]]);
-        D_of = D[batch * D_strides[0] + head * D_strides[1] + r * D_strides[2]];
+            L[batch * L_steps[0] + head * L_steps[1] + r * L_steps[2]]);
+        D_of = D[batch * D_steps[0] + head * D_steps[1] + r * D_steps[2]];
       }
       UNROLL for (int n = 0; n < N; ++n) {
         UNROLL for (int e = 0; e < 2; ++e) {

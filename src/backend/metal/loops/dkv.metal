@@ -3,8 +3,8 @@
 const Lane lane = lane_of(thread_index_in_simdgroup);
 const int batch = piece[2] + int(threadgroup_position_in_grid.z);
 #include "begin.metal"
-const int Nq = Q_shape[2];
-const int Nk = K_shape[2];
+const int Nq = int(Q_sides[2]);
+const int Nk = int(K_sides[2]);
 const int block = piece[0] + int(threadgroup_position_in_grid.x);
 const int kv_head = piece[1] + int(threadgroup_position_in_grid.y);
 Place at = {
@@ -14,13 +14,11 @@ const Span own = intersect({at.first, at.first + 8 * R}, {0, Nk});
 const bool full = at.first + 8 * R <= Nk;
 
 Own<Rows<K_pointer, head_dim>, head_dim, bool(hold_own)> keys;
-keys.source = {
-    K + batch * K_strides[0] + kv_head * K_strides[1], K_strides[2], Nk};
+keys.source = {K + batch * K_steps[0] + kv_head * K_steps[1], K_steps[2], Nk};
 keys.first = at.first;
 keys.load(lane);
 Own<Rows<V_pointer, value_dim>, value_dim, bool(hold_value)> values;
-values.source = {
-    V + batch * V_strides[0] + kv_head * V_strides[1], V_strides[2], Nk};
+values.source = {V + batch * V_steps[0] + kv_head * V_steps[1], V_steps[2], Nk};
 values.first = at.first;
 values.load(lane);
 
@@ -89,11 +87,13 @@ const Ids ids = scores.ids_of_keys(all, lane);
 for (int h = piece[5]; h < piece[6]; ++h) {
   at.head = kv_head * group + h;
   queries.source = {
-      Q + batch * Q_strides[0] + at.head * Q_strides[1], Q_strides[2], Nq};
+      Q + batch * Q_steps[0] + at.head * Q_steps[1], Q_steps[2], Nq};
   cotangents.source = {
-      dO + batch * dO_strides[0] + at.head * dO_strides[1], dO_strides[2], Nq};
-  const L_pointer L_head = L + batch * L_strides[0] + at.head * L_strides[1];
-  const D_pointer D_head = D + batch * D_strides[0] + at.head * D_strides[1];
+      dO + batch * dO_steps[0] + at.head * dO_steps[1], dO_steps[2], Nq};
+  const L_pointer L_head = L + batch * L_steps[0] + at.head * L_steps[1];
+  const D_pointer D_head = D + batch * D_steps[0] + at.head * D_steps[1];
+  const int64_t L_step = L_steps[2];
+  const int64_t D_step = D_steps[2];
 
   for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
     const Span tile = {c, c + 8 * N};
@@ -128,8 +128,8 @@ for (int h = piece[5]; h < piece[6]; ++h) {
       L_of[k] = INFINITY;
       D_of[k] = 0.0f;
       if (32 * k + lane.index < 8 * N && query < Nq) {
-        L_of[k] = logsumexp2(L_head[query * L_strides[2]]);
-        D_of[k] = D_head[query * D_strides[2]];
+        L_of[k] = logsumexp2(L_head[query * L_step]);
+        D_of[k] = D_head[query * D_step];
       }
     }
     UNROLL for (int n = 0; n < N; ++n) {

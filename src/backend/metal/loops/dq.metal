@@ -2,7 +2,7 @@
 const Lane lane = lane_of(thread_index_in_simdgroup);
 const int batch = piece[2] + int(threadgroup_position_in_grid.z);
 #include "begin.metal"
-const int Nq = Q_shape[2];
+const int Nq = int(Q_sides[2]);
 const int block = piece[0] + int(threadgroup_position_in_grid.x);
 const int head = piece[1] + int(threadgroup_position_in_grid.y);
 const int kv_head = head / group;
@@ -13,13 +13,12 @@ const Span own = intersect({at.first, at.first + 8 * R}, {0, Nq});
 const bool full = at.first + 8 * R <= Nq;
 
 Own<Rows<Q_pointer, head_dim>, head_dim, bool(hold_own)> queries;
-queries.source = {
-    Q + batch * Q_strides[0] + head * Q_strides[1], Q_strides[2], Nq};
+queries.source = {Q + batch * Q_steps[0] + head * Q_steps[1], Q_steps[2], Nq};
 queries.first = at.first;
 queries.load(lane);
 Own<Rows<dO_pointer, value_dim>, value_dim, bool(hold_value)> cotangents;
 cotangents.source = {
-    dO + batch * dO_strides[0] + head * dO_strides[1], dO_strides[2], Nq};
+    dO + batch * dO_steps[0] + head * dO_steps[1], dO_steps[2], Nq};
 cotangents.first = at.first;
 cotangents.load(lane);
 
@@ -32,9 +31,9 @@ UNROLL for (int i = 0; i < R; ++i) {
   L_of[i] = INFINITY;
   D_of[i] = 0.0f;
   if (r < Nq) {
-    L_of[i] = logsumexp2(
-        L[batch * L_strides[0] + head * L_strides[1] + r * L_strides[2]]);
-    D_of[i] = D[batch * D_strides[0] + head * D_strides[1] + r * D_strides[2]];
+    L_of[i] =
+        logsumexp2(L[batch * L_steps[0] + head * L_steps[1] + r * L_steps[2]]);
+    D_of[i] = D[batch * D_steps[0] + head * D_steps[1] + r * D_steps[2]];
   }
 }
 

@@ -2,18 +2,18 @@
 // [B, Hq, Nq], a simdgroup a slope.
 const int head = int(threadgroup_position_in_grid.x);
 const int own_batch = int(threadgroup_position_in_grid.y);
-const int Nq = dslope_rows_shape[2];
+const int Nq = int(dslope_rows_sides[2]);
 const bool one_batch = threads_per_grid.y == 1;
 float sum = 0.0f;
 for (int b = one_batch ? 0 : own_batch;
-     b < (one_batch ? dslope_rows_shape[0] : own_batch + 1);
+     b < (one_batch ? int(dslope_rows_sides[0]) : own_batch + 1);
      ++b) {
-  const int64_t row = (int64_t(b) * dslope_rows_shape[1] + head) * Nq;
+  const int64_t row = (int64_t(b) * int(dslope_rows_sides[1]) + head) * Nq;
   for (int i = int(thread_index_in_simdgroup); i < Nq; i += 32) {
     sum += dslope_rows[row + i];
   }
 }
 sum = simd_sum(sum);
 if (thread_index_in_simdgroup == 0) {
-  dslopes[own_batch * dslope_rows_shape[1] + head] = dslopes_type(sum);
+  dslopes[own_batch * int(dslope_rows_sides[1]) + head] = dslopes_type(sum);
 }

@@ -3,7 +3,7 @@
 const Lane lane = lane_of(thread_index_in_simdgroup);
 const int batch = piece[2] + int(threadgroup_position_in_grid.z);
 #include "begin.metal"
-const int Nq = Q_shape[2];
+const int Nq = int(Q_sides[2]);
 const int rows = packed_rows ? group * Nq : Nq;
 const int blocks_of_rows = (rows + M - 1) / M;
 const int first_block = piece[0];
@@ -33,11 +33,11 @@ const bool full = at.first + 8 * R <= rows;
 Own<Rows<Q_pointer, head_dim, bool(packed_rows)>, head_dim, bool(hold_own)>
     queries;
 queries.source = {
-    Q + batch * Q_strides[0] + at.head * Q_strides[1],
-    Q_strides[2],
+    Q + batch * Q_steps[0] + at.head * Q_steps[1],
+    Q_steps[2],
     rows,
     Nq,
-    Q_strides[1]};
+    Q_steps[1]};
 queries.first = at.first;
 queries.load(lane);
 
@@ -87,7 +87,7 @@ UNROLL for (int i = 0; i < R; ++i) {
   const int head =
       packed_rows ? at.head + (at.first + 8 * i + lane.row) / Nq : at.head;
   if (run == 0 && at.first + 8 * i + lane.row < rows) {
-    softmax.m[i] = float(sinks[head * sinks_strides[0]]) * LOG2E;
+    softmax.m[i] = float(sinks[head * sinks_steps[0]]) * LOG2E;
     softmax.l[i] = lane.column == 0 && softmax.m[i] > -INFINITY ? 1.0f : 0.0f;
   }
 #endif

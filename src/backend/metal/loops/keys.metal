@@ -9,15 +9,11 @@ threadgroup T* const stage_V = nullptr;
 #endif
 Along<Rows<K_pointer, head_dim>, head_dim, head_block> keys;
 keys.source = {
-    K + batch * K_strides[0] + kv_head * K_strides[1],
-    K_strides[2],
-    K_shape[2]};
+    K + batch * K_steps[0] + kv_head * K_steps[1], K_steps[2], int(K_sides[2])};
 keys.memory = stage_K;
 keys.thread_index = thread_index_in_threadgroup;
 Along<Rows<V_pointer, value_dim>, value_dim, value_block> values;
 values.source = {
-    V + batch * V_strides[0] + kv_head * V_strides[1],
-    V_strides[2],
-    K_shape[2]};
+    V + batch * V_steps[0] + kv_head * V_steps[1], V_steps[2], int(K_sides[2])};
 values.memory = stage_V;
 values.thread_index = thread_index_in_threadgroup;
