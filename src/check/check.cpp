@@ -22,7 +22,7 @@ double epsilon(mx::Dtype dtype) {
 }
 
 // MLX knows float64 on the CPU alone.
-constexpr mx::Device::DeviceType cpu = mx::Device::cpu;
+const mx::StreamOrDevice cpu = mx::Device(mx::Device::cpu);
 
 std::vector<int> some_rows(const AttentionCase& c) {
   const double row = static_cast<double>(c.B) * c.Hq * c.Nk;

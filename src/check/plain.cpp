@@ -11,7 +11,7 @@ namespace tessera::cases {
 namespace {
 
 // MLX knows float64 on the CPU alone.
-constexpr mx::Device::DeviceType cpu = mx::Device::cpu;
+const mx::StreamOrDevice cpu = mx::Device(mx::Device::cpu);
 
 // true where dropout keeps the probability; [B, Hq, rows, Nk].
 mx::array dropout_keeps(const AttentionCase& c, const std::vector<int>& rows) {
@@ -90,27 +90,36 @@ class Plain {
     const auto rows = mx::add(m, mx::log(l, cpu), cpu);
     return mx::flatten(mx::squeeze(rows, -1, cpu), 1, 2, cpu);
   }
-  // The largest sum of |terms| that a row's scores have.
-  mx::array L_magnitude(const Arrays& a) const {
-    auto S = mx::multiply(
-        product(mx::abs(a.Q, cpu), mx::abs(a.K, cpu)), scale(), cpu);
-    if (a.options.bias) {
-      S = mx::add(S, mx::abs(by_row(real(*a.options.bias)), cpu), cpu);
-    }
-    if (a.options.alibi) {
-      S = mx::subtract(S, mx::multiply(slopes(a), distances_, cpu), cpu);
-    }
-    return mx::flatten(mx::max(S, -1, cpu), 1, 2, cpu);
+  // The largest sum of |terms| of a score of each row.
+  mx::array L_terms(const Arrays& a) const {
+    return mx::flatten(mx::max(score_terms(a), -1, false, cpu), 1, 2, cpu);
   }
 
-  mx::array dS(const Arrays& a, const mx::array& dO) const {
-    const auto of_scores = [&](const std::vector<mx::array>& S) {
-      return std::vector<mx::array>{O(a, S[0])};
-    };
-    return mx::vjp(of_scores, {scores(a)}, {dO}).second[0];
+  // The sum of |terms| of each dS = P * (dP - rowsum(P * dP)), whose rounding
+  // stays where the two cancel; those of a score move P.
+  mx::array dS_terms(const Arrays& a, const mx::array& dO) const {
+    const auto [P, m, l] = softmax(a, scores(a));
+    const auto none = mx::zeros_like(P, cpu);
+    const auto share = mx::where(
+        mx::equal(l, mx::array(0.0f, real_), cpu),
+        none,
+        mx::divide(P, l, cpu),
+        cpu);
+    auto dP = product(mx::abs(dO, cpu), mx::abs(a.V, cpu));
+    if (c_.dropout > 0) {
+      dP = mx::multiply(
+          mx::where(keeps_, dP, none, cpu),
+          mx::array(1.0f / (1.0f - c_.dropout), real_),
+          cpu);
+    }
+    const auto sum = mx::sum(mx::multiply(share, dP, cpu), -1, true, cpu);
+    const auto moved = mx::add(
+        mx::array(1.0f, real_), mx::max(score_terms(a), -1, true, cpu), cpu);
+    return mx::multiply(
+        mx::multiply(share, moved, cpu), mx::add(dP, sum, cpu), cpu);
   }
 
-  // Sums of |terms| where |dS| and |dO| are `weights` and `dO`: of all
+  // Sums of |terms| where those of dS are `weights`: of all
   // gradients but those of V and the sinks, which `gradients` has already.
   void set_magnitudes(
       const Arrays& a,
@@ -141,6 +150,17 @@ class Plain {
   }
 
  private:
+  mx::array score_terms(const Arrays& a) const {
+    auto S = mx::multiply(
+        product(mx::abs(a.Q, cpu), mx::abs(a.K, cpu)), scale(), cpu);
+    if (a.options.bias) {
+      S = mx::add(S, mx::abs(by_row(real(*a.options.bias)), cpu), cpu);
+    }
+    if (a.options.alibi) {
+      S = mx::subtract(S, mx::multiply(slopes(a), distances_, cpu), cpu);
+    }
+    return S;
+  }
   // exp(S - m), the row's largest score, and the denominator.
   struct Softmax {
     mx::array P;
@@ -269,17 +289,20 @@ PlainResult magnitudes(
   auto values = inputs.differentiated();
   values[2] = mx::abs(values[2], cpu);
   const auto positive = inputs.with(values);
+  const auto L = plain.L_terms(inputs);
+  // What a score's rounding makes of its probability.
+  const auto moved =
+      mx::add(mx::array(1.0f, mx::float64), mx::expand_dims(L, -1, cpu), cpu);
   if (!backward) {
-    return {plain.O(positive), plain.L_magnitude(inputs), {}};
+    return {mx::multiply(plain.O(positive), moved, cpu), L, {}};
   }
   const auto exact_dO = mx::astype(dO, mx::float64, cpu);
   auto [O, gradients, none] = differentiate(
       positive,
       [&](const Arrays& a) { return plain.O(a); },
-      mx::abs(exact_dO, cpu));
-  plain.set_magnitudes(
-      inputs, mx::abs(plain.dS(inputs, exact_dO), cpu), gradients);
-  return {O, plain.L_magnitude(inputs), gradients};
+      mx::multiply(mx::abs(exact_dO, cpu), moved, cpu));
+  plain.set_magnitudes(inputs, plain.dS_terms(inputs, exact_dO), gradients);
+  return {mx::multiply(O, moved, cpu), L, gradients};
 }
 
 } // namespace tessera::cases

@@ -29,7 +29,9 @@ PlainResult plain_attention(
     bool backward);
 
 // The sums of the absolute values of the terms of each result, in float64: what
-// the rounding of a sum is measured by, in whatever order it is taken.
+// the rounding of a sum is measured by, in whatever order it is taken. As the
+// tests' reference has them: each that holds a probability times one plus the
+// largest such sum of a score of its row.
 PlainResult magnitudes(
     const Arrays& arrays,
     const std::vector<int>& rows,
