@@ -38,7 +38,7 @@ BenchmarkOptions benchmark_options(const Options& o) {
 
 void run(const Options& o) {
   BenchmarkResult result;
-  OutputFiles files;
+  OutputFiles files("bench");
   files.add("--csv", o.csv, [&] { return benchmark_csv(result); });
   files.add("--json", o.json, [&] { return benchmark_json(result); });
   files.add("--report", o.report, [&] { return benchmark_html(result); });

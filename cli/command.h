@@ -15,5 +15,6 @@ void add_bench(CLI::App& program);
 void add_tune(CLI::App& program);
 void add_explain(CLI::App& program);
 void add_kernel(CLI::App& program);
+void add_doctor(CLI::App& program);
 
 } // namespace tessera::cli

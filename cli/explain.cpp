@@ -1,7 +1,6 @@
 #include "bench/tune/explain.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <iostream>
 #include <memory>
@@ -34,12 +33,6 @@ std::optional<metal::Family> family_of(const std::string& device) {
   return mx::metal::is_available() ? this_family() : metal::Family::m1;
 }
 
-const char* name_of(Pass pass) {
-  return pass == Pass::forward ? "forward"
-      : pass == Pass::backward ? "backward"
-                               : "dbias";
-}
-
 nlohmann::json to_json(const PassExplanation& pass) {
   if (const auto* refusal = std::get_if<Refusal>(&pass.planned)) {
     return {{"pass", name_of(pass.problem.pass)}, {"refused", refusal->reason}};
@@ -63,34 +56,6 @@ nlohmann::json to_json(const KernelExplanation& kernel) {
     object[name] = value;
   }
   return object;
-}
-
-std::string line_of(const KernelExplanation& kernel) {
-  std::vector<std::string> facts;
-  for (const auto& [name, value] : kernel.plan) {
-    facts.push_back(fmt::format("{} {}", name, value));
-  }
-  return fmt::format(
-      "{}{}", fmt::join(facts, ", "), kernel.tuned ? " (tuned)" : "");
-}
-
-std::string line_of(const PassExplanation& pass) {
-  if (const auto* refusal = std::get_if<Refusal>(&pass.planned)) {
-    return "refused: " + refusal->reason;
-  }
-  const auto& plan = std::get<Plan>(pass.planned);
-  return fmt::format(
-      "{}, {}{}, {} threads, {:.2f} MiB of workspace{}",
-      name(plan.isa),
-      plan.split > 0
-          ? fmt::format("runs of {} keys", plan.split)
-          : fmt::format("blocks of {} x {}", plan.rows, plan.columns),
-      pass.tuned ? " (tuned)" : "",
-      plan.threads,
-      static_cast<double>(pass.workspace_bytes) / (1 << 20),
-      pass.not_tuned.empty()
-          ? ""
-          : "; the saved table's blocks are not taken: " + pass.not_tuned);
 }
 
 void run(const Options& o) {

@@ -7,24 +7,17 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "bench/output/facts.h"
 #include "cli/command.h"
 
 namespace tessera::cli {
 namespace {
 
 nlohmann::json to_json(const SystemInfo& info, double rate) {
-  return {
-      {"tessera", TESSERA_VERSION},
-      {"mlx", info.mlx_version},
-      {"device", info.device},
-      {"backends", info.backends},
-      {"processor", info.processor},
-      {"instruction_set", info.instruction_set},
-      {"threads", info.threads},
-      {"memory_gib", info.memory_gib},
-      {"blas", info.blas},
-      {"blas_kernels", info.blas_kernels},
-      {"matmul_gflops", rate}};
+  auto object = bench::to_json(info);
+  object["tessera"] = TESSERA_VERSION;
+  object["matmul_gflops"] = rate;
+  return object;
 }
 
 void print(const SystemInfo& info, double rate) {
@@ -35,6 +28,7 @@ void print(const SystemInfo& info, double rate) {
       "tessera     {}\n"
       "mlx         {}, on the {} by default, built with {}\n"
       "processor   {}, {} threads, {:.1f} GiB\n"
+      "gpu         {}\n"
       "attention   {} kernels on the CPU\n"
       "blas        {}\n"
       "matmul      {:.0f} GF/s (float32, 2048 x 2048, through MLX)\n",
@@ -45,6 +39,7 @@ void print(const SystemInfo& info, double rate) {
       info.processor,
       info.threads,
       info.memory_gib,
+      info.gpu.empty() ? "none that MLX uses" : info.gpu,
       info.instruction_set,
       blas,
       rate);

@@ -48,9 +48,8 @@ int report_output() {
 
 int main(int argc, char** argv) {
   tessera::cli::restart_with_fitting_kernels(argv);
-  tessera::set_warning_handler([](const std::string& text) {
-    report(0, "warning: " + text);
-  });
+  tessera::set_warning_handler(
+      [](const std::string& text) { report(0, "warning: " + text); });
   // A write beyond the limit of a file's size then fails, and is reported like
   // a full disk, instead of ending the program.
   std::signal(SIGXFSZ, SIG_IGN);
@@ -72,6 +71,7 @@ int main(int argc, char** argv) {
   tessera::cli::add_tune(program);
   tessera::cli::add_explain(program);
   tessera::cli::add_kernel(program);
+  tessera::cli::add_doctor(program);
 
   try {
     program.parse(argc, argv);

@@ -26,24 +26,24 @@ void OutputFiles::check(bool force) const {
     const auto place = fs::weakly_canonical(fs::absolute(file.path), error);
     if (!paths.insert(place).second) {
       reject(
-          "bench",
+          op_,
           "expected a file of its own for {}; got {} again",
           file.flag,
           file.path.string());
     }
     if (!fs::is_directory(place.parent_path(), error)) {
       reject(
-          "bench",
+          op_,
           "expected a folder that exists for {}; got {}",
           file.flag,
           file.path.string());
     }
-    bench::require_writable("bench", file.flag, file.path);
+    bench::require_writable(op_, file.flag, file.path);
     const auto type = fs::status(file.path, error).type();
     const bool free = type == fs::file_type::not_found;
     if (!free && (!force || type != fs::file_type::regular)) {
       reject(
-          "bench",
+          op_,
           "expected a new file for {}; got {}, which exists{}",
           file.flag,
           file.path.string(),

@@ -10,6 +10,9 @@ namespace tessera::cli {
 // Files that a command is to leave, each written in one step.
 class OutputFiles {
  public:
+  // `op`: the command that errors name.
+  explicit OutputFiles(const char* op) : op_(op) {}
+
   // An empty path is no file.
   void add(
       const char* flag,
@@ -30,6 +33,7 @@ class OutputFiles {
     std::filesystem::path path;
     std::function<std::string()> text;
   };
+  const char* op_;
   std::vector<File> files_;
 };
 

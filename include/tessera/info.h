@@ -14,6 +14,7 @@ struct SystemInfo {
   std::string instruction_set; // of Tessera's CPU kernels
   int threads = 0;
   double memory_gib = 0.0; // of the machine
+  std::string gpu; // that MLX uses: "Apple M2 (applegpu_g14g)"; "" without one
   // The library that MLX's float32 matmul lands in, by its file's name, and
   // the kernels it picked where it tells (OpenBLAS does).
   std::string blas;

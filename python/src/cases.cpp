@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "arguments.h"
-#include "bench/contender.h"
 #include "bench/tune/file.h"
 #include "bench/tune/tune.h"
 #include "module.h"
 #include "tessera/bench.h"
+#include "tessera/doctor.h"
 #include "tessera/error.h"
 
 // What measures: calls whose arrays are random, by their shapes and features.
@@ -270,19 +270,17 @@ nb::list tune_and_save(
   return all;
 }
 
-// In units of the tolerance, for each case: at most 1 is right.
-std::vector<std::pair<std::string, double>> check(const nb::kwargs& given) {
-  const auto m = measurement(given);
-  std::vector<std::pair<std::string, double>> errors;
-  nb::gil_scoped_release unlocked;
-  for (auto c : m.grid.cases()) {
-    c.implementation = Implementation::tessera;
-    const auto arrays = cases::random_arrays(c, true);
-    const auto ours = bench::tessera_contender(arrays);
-    errors.emplace_back(
-        describe(c), bench::error_of(arrays, *ours, m.backward).value_or(0.0));
+std::string doctor(bool quick) {
+  Diagnosis found;
+  Signals signals;
+  {
+    nb::gil_scoped_release unlocked;
+    found = diagnose({.quick = quick}, [&](const ExaminedCase&, int, int) {
+      return !signals.interrupted();
+    });
   }
-  return errors;
+  signals.rethrow();
+  return diagnosis_json(found);
 }
 
 } // namespace
@@ -300,11 +298,10 @@ void add_cases(nb::module_& module) {
       "keywords"_a,
       "Measures block sizes and saves them in the table `file`.");
   module.def(
-      "check",
-      &check,
-      "keywords"_a,
-      "Each case and its largest difference from plain float64 formulas, in "
-      "units of the tolerance.");
+      "doctor",
+      &doctor,
+      "quick"_a,
+      "The JSON of an examination of this machine.");
   module.def("default_table_path", &default_table_path);
 }
 

@@ -28,12 +28,6 @@ namespace {
 
 using namespace nb::literals;
 
-const char* name_of(Pass pass) {
-  return pass == Pass::forward ? "forward"
-      : pass == Pass::backward ? "backward"
-                               : "dbias";
-}
-
 nb::dict to_dict(const PassExplanation& pass) {
   nb::dict told;
   told["pass"] = name_of(pass.problem.pass);
@@ -48,6 +42,16 @@ nb::dict to_dict(const PassExplanation& pass) {
   told["threads"] = plan.threads;
   told["workspace_bytes"] = pass.workspace_bytes;
   told["tuned"] = pass.tuned;
+  return told;
+}
+
+nb::dict to_dict(const KernelExplanation& kernel) {
+  nb::dict told;
+  told["pass"] = kernel.kernel;
+  for (const auto& [name, value] : kernel.plan) {
+    told[name.c_str()] = value;
+  }
+  told["tuned"] = kernel.tuned;
   return told;
 }
 
@@ -68,6 +72,9 @@ nb::dict explain_call(
   for (const auto& pass : all.passes) {
     passes.append(to_dict(pass));
   }
+  for (const auto& kernel : all.kernels) {
+    passes.append(to_dict(kernel));
+  }
   told["passes"] = passes;
   return told;
 }
@@ -83,6 +90,7 @@ nb::dict system_facts() {
   told["instruction_set"] = info.instruction_set;
   told["threads"] = info.threads;
   told["memory_gib"] = info.memory_gib;
+  told["gpu"] = info.gpu;
   told["blas"] = info.blas;
   told["blas_kernels"] = info.blas_kernels;
   return told;
@@ -124,10 +132,12 @@ void add_tools(nb::module_& module) {
 Takes what `attention` takes and computes nothing: arrays of zeros serve.
 
 Returns:
-    A dictionary of ``implementation`` ("tessera/cpu" or "mlx"), ``reason`` and
+    A dictionary of ``implementation`` ("tessera/cpu", "tessera/metal" or
+    "mlx"), ``reason`` and
     ``passes``, a dictionary for the forward and the backward pass (and dbias
     with a bias) with ``rows`` and ``columns`` of a tile, ``threads``,
-    ``instruction_set``, ``workspace_bytes`` and ``tuned``.
+    ``instruction_set``, ``workspace_bytes`` and ``tuned``; on Metal one for each
+    kernel, with its plan.
 
 Raises:
     ValueError, TypeError: As `attention` does.)");

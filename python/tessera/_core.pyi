@@ -82,10 +82,8 @@ def benchmark(**keywords) -> str:
 def tune(file: str | os.PathLike, **keywords) -> list:
     """Measures block sizes and saves them in the table `file`."""
 
-def check(**keywords) -> list[tuple[str, float]]:
-    """
-    Each case and its largest difference from plain float64 formulas, in units of the tolerance.
-    """
+def doctor(quick: bool) -> str:
+    """The JSON of an examination of this machine."""
 
 def default_table_path() -> pathlib.Path: ...
 
@@ -96,10 +94,12 @@ def explain(q: object, k: object, v: object, **keywords) -> dict:
     Takes what `attention` takes and computes nothing: arrays of zeros serve.
 
     Returns:
-        A dictionary of ``implementation`` ("tessera/cpu" or "mlx"), ``reason`` and
+        A dictionary of ``implementation`` ("tessera/cpu", "tessera/metal" or
+        "mlx"), ``reason`` and
         ``passes``, a dictionary for the forward and the backward pass (and dbias
         with a bias) with ``rows`` and ``columns`` of a tile, ``threads``,
-        ``instruction_set``, ``workspace_bytes`` and ``tuned``.
+        ``instruction_set``, ``workspace_bytes`` and ``tuned``; on Metal one for each
+        kernel, with its plan.
 
     Raises:
         ValueError, TypeError: As `attention` does.

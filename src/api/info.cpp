@@ -1,6 +1,7 @@
 #include "tessera/info.h"
 
 #include <dlfcn.h>
+#include <fmt/format.h>
 #include <mlx/backend/cuda/cuda.h>
 #include <mlx/backend/metal/metal.h>
 #include <mlx/mlx.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <variant>
 
 #include "api/node/cpu_call.h"
 
@@ -31,6 +33,21 @@ std::string blas_library() {
 std::string blas_kernels() {
   void* symbol = dlsym(RTLD_DEFAULT, "openblas_get_corename");
   return symbol == nullptr ? "" : reinterpret_cast<char* (*)()>(symbol)();
+}
+
+// By its name and architecture, as MLX tells them.
+std::string gpu() {
+  if (!mx::metal::is_available() && !mx::cu::is_available()) {
+    return "";
+  }
+  const auto& facts = mx::device_info(mx::Device::gpu);
+  const auto fact = [&](const char* name) {
+    const auto at = facts.find(name);
+    const auto* text =
+        at == facts.end() ? nullptr : std::get_if<std::string>(&at->second);
+    return text == nullptr ? std::string("unknown") : *text;
+  };
+  return fmt::format("{} ({})", fact("device_name"), fact("architecture"));
 }
 
 std::vector<std::string> backends() {
@@ -57,6 +74,7 @@ SystemInfo system_info() {
   info.threads = device.threads;
   info.memory_gib = static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
       static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
+  info.gpu = gpu();
   info.blas = blas_library();
   info.blas_kernels = blas_kernels();
   return info;

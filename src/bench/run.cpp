@@ -1,11 +1,10 @@
 #include <algorithm>
-#include <chrono>
-#include <ctime>
 #include <memory>
 #include <utility>
 
 #include "bench/contender.h"
 #include "bench/measure/measure.h"
+#include "bench/output/facts.h"
 #include "bench/torch/torch.h"
 #include "check/case.h"
 #include "tessera/bench.h"
@@ -16,16 +15,6 @@
 namespace tessera {
 
 namespace {
-
-std::string now() {
-  const auto time =
-      std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm utc{};
-  gmtime_r(&time, &utc);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
 
 // Everything of one benchmark that lasts longer than a case.
 class Benchmark {
@@ -40,7 +29,7 @@ class Benchmark {
           o_.forward || o_.backward ? "some" : "none");
     }
     result_.tessera_version = TESSERA_VERSION;
-    result_.date = now();
+    result_.date = bench::now();
     result_.system = system_info();
     result_.rounds = o_.rounds;
   }

@@ -103,12 +103,14 @@ class Trial {
         plain_,
         [&](const mx::array& dO) -> std::optional<cases::Values> {
           if (!backward) {
-            const auto outputs = computed(ours_, stream);
+            const auto outputs = unproven(ours_, stream, tiles_);
             return cases::Values{outputs[0], {}, outputs[1]};
           }
           return cases::differentiate(
               ours_,
-              [&](const cases::Arrays& a) { return computed(a, stream)[0]; },
+              [&](const cases::Arrays& a) {
+                return unproven(a, stream, tiles_)[0];
+              },
               dO);
         },
         backward);
@@ -147,14 +149,6 @@ class Trial {
     c.mask = f.mask ? "Bx1xNxN" : "";
     c.dropout = f.dropout ? 0.25f : 0.0f;
     return c;
-  }
-
-  std::vector<mx::array> computed(
-      const cases::Arrays& a, mx::Stream stream) const {
-    auto arguments = make_arguments(a.Q, a.K, a.V, a.options, stream);
-    arguments.settings.route = Route::trial;
-    arguments.settings.tiles = tiles_;
-    return AttentionForward(stream, arguments.settings).apply(arguments.inputs);
   }
 
   // Hides the pairs from the formulas, which know masks alone.
@@ -264,6 +258,15 @@ void warn_of(const Proofs::Found& found, metal::Family family) {
 }
 
 } // namespace
+
+std::vector<mx::array> unproven(
+    const cases::Arrays& arrays, mx::Stream stream, const metal::Tiles& tiles) {
+  auto arguments =
+      make_arguments(arrays.Q, arrays.K, arrays.V, arrays.options, stream);
+  arguments.settings.route = Route::trial;
+  arguments.settings.tiles = tiles;
+  return AttentionForward(stream, arguments.settings).apply(arguments.inputs);
+}
 
 std::string Proofs::find(const std::vector<metal::Plan>& plans) const {
   for (const auto& plan : plans) {

@@ -9,6 +9,7 @@
 
 #include "api/metal/backend.h"
 #include "api/problem.h"
+#include "check/arrays.h"
 
 namespace tessera {
 
@@ -38,6 +39,13 @@ class Proofs {
   mutable std::mutex mutex_;
   std::unordered_map<metal::Plan, std::string> tried_;
 };
+
+// O and L of a call by the kernels of the stream's device, proven or not; on a
+// GPU with these tiles.
+std::vector<mx::array> unproven(
+    const cases::Arrays& arrays,
+    mx::Stream stream,
+    const metal::Tiles& tiles = {});
 
 // Why the GPU of `stream` is not trusted with a call: its kernels were found
 // wrong, by plain float64 formulas, on a small problem of the same plans; ""

@@ -1,5 +1,8 @@
 #include "bench/output/facts.h"
 
+#include <chrono>
+#include <ctime>
+
 #include "check/case.h"
 
 namespace tessera::bench {
@@ -18,6 +21,30 @@ PassFacts facts_of(
   }
   facts.share_of_matmul = facts.gflops / result.matmul_gflops;
   return facts;
+}
+
+nlohmann::json to_json(const SystemInfo& info) {
+  return {
+      {"mlx", info.mlx_version},
+      {"device", info.device},
+      {"backends", info.backends},
+      {"processor", info.processor},
+      {"instruction_set", info.instruction_set},
+      {"threads", info.threads},
+      {"memory_gib", info.memory_gib},
+      {"gpu", info.gpu},
+      {"blas", info.blas},
+      {"blas_kernels", info.blas_kernels}};
+}
+
+std::string now() {
+  const auto time =
+      std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
 }
 
 } // namespace tessera::bench

@@ -22,5 +22,8 @@ PassFacts facts_of(
     const Spread& spread);
 
 nlohmann::json to_json(const BenchmarkResult& result);
+nlohmann::json to_json(const SystemInfo& info);
+
+std::string now(); // UTC, ISO 8601
 
 } // namespace tessera::bench

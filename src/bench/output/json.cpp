@@ -78,22 +78,17 @@ json to_json(const BenchmarkResult& r) {
   for (const auto& one : r.results) {
     results.push_back(case_json(r, one));
   }
-  return {
-      {"tessera", r.tessera_version},
-      {"mlx", r.system.mlx_version},
-      {"date", r.date},
-      {"device", r.system.device},
-      {"processor", r.system.processor},
-      {"instruction_set", r.system.instruction_set},
-      {"threads", r.system.threads},
-      {"memory_gib", r.system.memory_gib},
-      {"blas", r.system.blas},
-      {"rounds", r.rounds},
-      {"matmul_gflops", r.matmul_gflops},
-      {"peak_gflops", r.peak_gflops},
-      {"process_peak_memory", r.process_peak},
-      {"interrupted", r.interrupted},
-      {"results", results}};
+  auto object = to_json(r.system);
+  object.update(
+      {{"tessera", r.tessera_version},
+       {"date", r.date},
+       {"rounds", r.rounds},
+       {"matmul_gflops", r.matmul_gflops},
+       {"peak_gflops", r.peak_gflops},
+       {"process_peak_memory", r.process_peak},
+       {"interrupted", r.interrupted},
+       {"results", results}});
+  return object;
 }
 
 } // namespace tessera::bench

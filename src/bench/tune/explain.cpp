@@ -1,5 +1,8 @@
 #include "bench/tune/explain.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <tuple>
 #include <utility>
 
@@ -82,6 +85,48 @@ Explanation explained(
 }
 
 } // namespace
+
+std::string name_of(Pass pass) {
+  return pass == Pass::forward ? "forward"
+      : pass == Pass::backward ? "backward"
+                               : "dbias";
+}
+
+std::string line_of(const KernelExplanation& kernel) {
+  std::vector<std::string> facts;
+  for (const auto& [name, value] : kernel.plan) {
+    facts.push_back(fmt::format("{} {}", name, value));
+  }
+  return fmt::format(
+      "{}{}", fmt::join(facts, ", "), kernel.tuned ? " (tuned)" : "");
+}
+
+std::string line_of(const PassExplanation& pass) {
+  if (const auto* refusal = std::get_if<Refusal>(&pass.planned)) {
+    return "refused: " + refusal->reason;
+  }
+  const auto& plan = std::get<Plan>(pass.planned);
+  return fmt::format(
+      "{}, {}{}, {} threads, {:.2f} MiB of workspace{}",
+      name(plan.isa),
+      plan.split > 0
+          ? fmt::format("runs of {} keys", plan.split)
+          : fmt::format("blocks of {} x {}", plan.rows, plan.columns),
+      pass.tuned ? " (tuned)" : "",
+      plan.threads,
+      static_cast<double>(pass.workspace_bytes) / (1 << 20),
+      pass.not_tuned.empty()
+          ? ""
+          : "; the saved table's blocks are not taken: " + pass.not_tuned);
+}
+
+Explanation explain_ours(const cases::Arrays& arrays, mx::Stream stream) {
+  const auto backend = metal_backend(stream);
+  return explained(
+      {backend ? "tessera/metal" : "tessera/cpu", "asked for"},
+      make_arguments(arrays.Q, arrays.K, arrays.V, arrays.options, stream),
+      backend);
+}
 
 Explanation explain(
     const mx::array& Q,

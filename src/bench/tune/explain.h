@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "check/arrays.h"
 #include "plan/metal/device.h"
 #include "plan/planner.h"
 #include "tessera/case.h"
@@ -46,5 +47,15 @@ Explanation explain(
     const mx::array& V,
     const AttentionOptions& options,
     mx::StreamOrDevice s = {});
+
+// How ours would compute a call on a stream's device, whatever is preferred.
+Explanation explain_ours(const cases::Arrays& arrays, mx::Stream stream);
+
+// "forward", "backward" or "dbias".
+std::string name_of(Pass pass);
+
+// A plan in a line.
+std::string line_of(const PassExplanation& pass);
+std::string line_of(const KernelExplanation& kernel);
 
 } // namespace tessera
