@@ -16,21 +16,31 @@ from shape import make_data, make_model
 
 SMALL = dict(hidden_size=256, num_hidden_layers=4, intermediate_size=704, vocab_size=8000, num_attention_heads=4, num_key_value_heads=2)
 TIED = dict(hidden_size=896, num_hidden_layers=6, intermediate_size=2432, vocab_size=50000, num_attention_heads=14, num_key_value_heads=2, tie_word_embeddings=True)
-MODELS = {"small": SMALL, "bench": {}, "tied": TIED}
+WIDE = SMALL | dict(intermediate_size=2048)
+DEEP = SMALL | dict(num_hidden_layers=16)
+MODELS = {"small": SMALL, "bench": {}, "tied": TIED, "wide": WIDE, "deep": DEEP}
 ALL = ("--lora-keys", "all-linear")
 GRID = [  # model, batch, length, documents, flags
     ("small", 1, 64, ()),
     ("small", 1, 2048, ()),
     ("small", 4, 1024, ()),
     ("small", 2, 4096, ALL),
+    ("small", 1, 1024, ("--grad-checkpoint", "all")),
     ("small", 1, 8192, ("--grad-checkpoint", "all")),
     ("small", 2, 512, ("--fine-tune-type", "full")),
     ("small", 1, 16384, ("--grad-checkpoint", "2")),
+    ("small", 1, 512, ("--dtype", "bfloat16")),
+    ("small", 1, 1024, ("--dtype", "bfloat16", "--grad-checkpoint", "all")),
+    ("wide", 1, 2048, ()),
+    ("wide", 1, 4096, ("--grad-checkpoint", "all")),
+    ("deep", 1, 2048, ("--grad-checkpoint", "all")),
     ("bench", 1, 256, ()),
     ("bench", 1, 2048, ()),
     ("bench", 1, 8192, ()),
     ("bench", 4, 1024, ALL),
+    ("bench", 1, 2048, ("--grad-checkpoint", "all")),
     ("bench", 1, 8192, ("--grad-checkpoint", "all")),
+    ("bench", 1, 16384, ("--grad-checkpoint", "all")),
     ("bench", 1, 8192, ("--grad-checkpoint", "5")),
     ("bench", 2, 1024, ("--grad-accumulation-steps", "3")),
     ("bench", 1, 1024, ("--fine-tune-type", "full")),

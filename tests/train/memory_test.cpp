@@ -52,6 +52,15 @@ TEST(Memory, FallsWithEachRecomputedLayerOfALongRun) {
   }
 }
 
+// What MLX kept would be held beside what is in use.
+TEST(Memory, FreedMemoryIsNotKept) {
+  return_freed_memory();
+  for (int i = 0; i < 3; ++i) {
+    mx::full({1 << 20}, static_cast<float>(i)).eval();
+  }
+  EXPECT_EQ(mx::get_cache_memory(), 0u);
+}
+
 // All parameters trained: the parameter, its gradient and two moments.
 TEST(Memory, CountsFourNumbersATrainedParameter) {
   auto s = shape();

@@ -19,9 +19,9 @@ std::int64_t held_memory();
 // limits it; elsewhere what the device recommends. 0 where nothing tells.
 std::int64_t available_memory();
 
-// From here on the C library gives large blocks back to the system as soon as
-// they are freed, in place of raising its own threshold as it goes: what is
-// held is then what is in use, at no cost that could be measured. glibc only.
+// From here on, on the CPU, large blocks go back to the system as soon as they
+// are freed: MLX keeps none of them for later, and glibc does not raise its
+// threshold as it goes. What is held is then what is in use.
 void return_freed_memory();
 
 // Memory that MLX's allocator keeps back on the device, in bytes.

@@ -40,8 +40,6 @@ struct LayerElements {
   std::int64_t kept = 0;  // from the forward to the backward pass
   std::int64_t input = 0; // all that a recomputed layer keeps
   std::int64_t used = 0;  // more, while the backward pass is in the layer
-  // Of what was made and is not kept: MLX lets go of it some operations later.
-  std::int64_t lingering = 0;
 };
 
 LayerElements layer_elements(const MemoryShape& shape) {
@@ -52,12 +50,10 @@ LayerElements layer_elements(const MemoryShape& shape) {
   const std::int64_t kv = std::int64_t{m.num_key_value_heads} * m.head_dim;
   const KeptInputs inputs(shape);
   LayerElements e;
-  e.lingering = 2 * ffn + 4 * hidden;
   e.input = hidden;
   e.kept = hidden; // x
   if (inputs.any_of({"q_proj", "k_proj", "v_proj"})) {
     e.kept += hidden; // its norm
-    e.lingering -= hidden;
   }
   if (m.qk_norm) {
     e.kept += q + kv; // before their norms
@@ -66,12 +62,10 @@ LayerElements layer_elements(const MemoryShape& shape) {
   e.kept += hidden;                                 // behind attention
   if (inputs.any_of({"gate_proj", "up_proj"})) {
     e.kept += hidden;
-    e.lingering -= hidden;
   }
   e.kept += 2 * ffn;
   if (inputs.any_of({"down_proj"})) {
     e.kept += ffn;
-    e.lingering -= ffn;
   }
   // Gradients by the MLP's product, gate and up beside that of the layer's
   // output.
@@ -79,7 +73,7 @@ LayerElements layer_elements(const MemoryShape& shape) {
   if (!shape.fused) {
     // MLX's own ops keep what they pass on: sigmoid and silu, turned halves.
     e.kept += 3 * ffn + 2 * (q + kv) + 2 * hidden;
-    e.used += 2 * ffn;
+    e.used += 4 * ffn + 2 * hidden;
   }
   return e;
 }
@@ -119,7 +113,11 @@ std::int64_t loss_bytes(
   const ops::CrossEntropyOptions logits{
       shape.loss_bytes, differentiated, differentiated && !shape.lora};
   const std::int64_t rows = std::min(tokens, logits.rows(vocab));
-  return logits.workspace(rows, hidden, vocab) * float_bytes +
+  // MLX's own ops hold the logits, and two terms of their gradient.
+  const std::int64_t chunk = shape.fused
+      ? logits.workspace(rows, hidden, vocab)
+      : (differentiated ? 3 : 1) * rows * vocab;
+  return chunk * float_bytes +
       tokens * shape.element * hidden * (differentiated ? 4 : 3);
 }
 
@@ -134,19 +132,16 @@ MemoryPrediction predict_memory(const MemoryShape& shape) {
   const std::int64_t layers = shape.model.num_hidden_layers;
   const std::int64_t again =
       std::min<std::int64_t>(shape.recomputed_layers, layers);
-  const std::int64_t hidden = shape.model.hidden_size;
   const std::int64_t token = shape.tokens() * shape.element;
 
   // Where the loss is made all is kept that ever is; in the last layer's
   // backward pass the logits are gone and its gradients are there; in a
   // recomputed layer what the layers behind it kept is gone too.
-  const std::int64_t kept = token *
-      ((layers - again) * layer.kept + again * layer.input + layer.lingering);
-  const std::int64_t in_layer = token * (layer.used + 2 * hidden);
-  const std::int64_t recomputed = again == 0 ? 0
-                                             : token *
-          (again * layer.input + layer.kept + layer.used + layer.lingering / 2 +
-           2 * hidden);
+  const std::int64_t kept =
+      token * ((layers - again) * layer.kept + again * layer.input);
+  const std::int64_t in_layer = token * layer.used;
+  const std::int64_t recomputed =
+      again == 0 ? 0 : token * (again * layer.input + layer.kept + layer.used);
   const std::int64_t loss = loss_bytes(shape, shape.tokens(), true);
   const std::int64_t at_loss = kept + loss;
   const std::int64_t in_backward = std::max(kept + in_layer, recomputed);
@@ -154,7 +149,7 @@ MemoryPrediction predict_memory(const MemoryShape& shape) {
   p.loss = at_loss > in_backward ? loss : 0;
   // An evaluation keeps nothing but what the layer at hand works with.
   const std::int64_t evaluated =
-      shape.evaluated_tokens * shape.element * (layer.used + 2 * hidden) +
+      shape.evaluated_tokens * shape.element * layer.used +
       loss_bytes(shape, shape.evaluated_tokens, false);
   p.activations = std::max(p.activations, evaluated - p.loss - p.trained / 2);
   p.attention = std::int64_t{shape.threads} * (4 << 20);
