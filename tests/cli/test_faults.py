@@ -56,6 +56,12 @@ def size(path):
         return 0
 
 
+def end(process):
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
+
+
 class Faults(SmallModel):
     def command(self, folder, *flags):
         return [str(x) for x in (
@@ -138,18 +144,17 @@ class Faults(SmallModel):
     def test_two_processes_on_one_folder(self):
         first = subprocess.Popen(
             self.command(self.folder, "--iters", 100000), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.addCleanup(end, first)
         self.assertTrue(wait_until(lambda: (self.folder / "checkpoints" / "step-0000004").exists(), first))
         for flag in ("--resume", "--force"):
             self.assertRefused(self.finetune(flag), "no other process", self.folder, "--adapter-path")
         self.assertIsNone(first.poll())
-        first.kill()
-        first.communicate()
+        end(first)
         second = subprocess.Popen(
             self.command(self.folder, "--iters", 100000, "--resume"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.addCleanup(end, second)
         before = max(losses(self.folder))
         self.assertTrue(wait_until(lambda: size(self.folder / "metrics.jsonl") and max(losses(self.folder)) > before, second))
-        second.kill()
-        second.communicate()
 
     def test_a_damaged_checkpoint_is_said_and_passed_over(self):
         flags = ("--iters", 8, "--save-every", 2)
