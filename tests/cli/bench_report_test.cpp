@@ -25,13 +25,13 @@ TEST(Finish, LeavesTheFilesBeforeItThrows) {
     fs::remove(file);
     auto result = with_a_failed_row();
     result.interrupted = stopped;
-    OutputFiles files;
+    OutputFiles files("bench");
     files.add("--json", file, [] { return std::string("text"); });
     EXPECT_THROW(finish(result, files, false), std::logic_error);
     EXPECT_TRUE(fs::exists(file));
   }
   fs::remove(file);
-  EXPECT_NO_THROW(finish(BenchmarkResult{}, OutputFiles{}, false));
+  EXPECT_NO_THROW(finish(BenchmarkResult{}, OutputFiles("bench"), false));
 }
 
 } // namespace

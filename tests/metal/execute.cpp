@@ -23,6 +23,17 @@ void check_size(const Dispatch& dispatch, const Module& module) {
         threads));
 }
 
+// "Metal Feature Set Tables": [[buffer(n)]] with n up to 30.
+void check_buffers(const Dispatch& dispatch) {
+  constexpr std::size_t most = 31;
+  if (dispatch.buffers.size() > most)
+    throw ExecutionError(fmt::format(
+        "[metal] {}: expected at most {} buffers; got {}",
+        dispatch.function,
+        most,
+        dispatch.buffers.size()));
+}
+
 struct Ran {
   Counts counts;
   std::vector<Bytes> outputs; // of each buffer; empty of an input
@@ -33,6 +44,7 @@ Ran run(
     const Options& options,
     const Module& module,
     unsigned seed) {
+  check_buffers(dispatch);
   check_size(dispatch, module);
   std::memset(module.float_counts, 0, 4 * sizeof *module.float_counts);
   Machine runs(dispatch, options, module.entry);

@@ -53,6 +53,31 @@ TEST_F(Refused, NoProductOfWhatIsATypeElsewhere) {
       "");
 }
 
+TEST_F(Refused, MetalsOwnWordsAsNames) {
+  EXPECT_NE(body("float fragment = in[0]; out[0] = fragment;"), "");
+  EXPECT_NE(body("float vertex = in[0]; out[0] = vertex;"), "");
+  EXPECT_EQ(body("float fragments = in[0]; out[0] = fragments;"), "");
+}
+
+TEST_F(Refused, MoreBuffersThanAKernelMayHave) {
+  const auto run = [](std::size_t count) {
+    std::vector<std::vector<float>> arrays(count, std::vector<float>(1));
+    std::vector<Buffer> buffers;
+    for (auto& array : arrays)
+      buffers.push_back({array.data(), sizeof(float), true});
+    execute(
+        {prelude +
+             std::string("[[kernel]] void f(device float* out "
+                         "[[buffer(0)]]) { out[0] = 1; }"),
+         "f",
+         {1, 1, 1},
+         {1, 1, 1},
+         buffers});
+  };
+  EXPECT_NO_THROW(run(31));
+  EXPECT_THROW(run(32), ExecutionError);
+}
+
 TEST_F(Refused, FloatsThatBecomeBfloats) {
   EXPECT_NE(body("bfloat b = in[0];"), "");
   EXPECT_EQ(body("bfloat b = bfloat(in[0]); out[0] = b;"), "");

@@ -24,7 +24,10 @@ constexpr std::array no_metal = {
     "dynamic_cast",
     "typeid",
     "thread_local",
-    "std"};
+    "std",
+    // Words of Metal's own, of functions that are no kernels.
+    "vertex",
+    "fragment"};
 
 constexpr std::array spaces = {
     "__global",
