@@ -76,7 +76,7 @@ using Planned = std::variant<Plan, Refusal>;
 
 // What a kernel takes.
 struct Resources {
-  int registers = 0;         // 32-bit, of a thread, as claimed
+  int registers = 0; // 32-bit, of a thread, as claimed
   // What a thread keeps to itself: its registers, and what all threads share,
   // addresses, strides and the mask's numbers, which a GPU keeps once.
   int private_bytes = 0;
