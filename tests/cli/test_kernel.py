@@ -27,9 +27,10 @@ class Kernel(unittest.TestCase):
         self.assertEqual(inputs["Q"]["shape"], [2, 4, 100, 64])
         self.assertEqual(inputs["K"]["shape"], [2, 2, 130, 64])
         self.assertEqual(inputs["V"]["dtype"], "bfloat16")
-        self.assertEqual(inputs["Q_shape"], {"name": "Q_shape", "dtype": "int32", "shape": [4], "values": [2, 4, 100, 64]})
-        self.assertEqual(inputs["V_strides"]["values"], [2 * 130 * 40, 130 * 40, 40, 1])
-        self.assertEqual(inputs["V_strides"]["dtype"], "int64")
+        layout = inputs["layout"]  # sides and strides of Q, K and V
+        self.assertEqual((layout["dtype"], layout["shape"]), ("int64", [24]))
+        self.assertEqual(layout["values"][:4], [2, 4, 100, 64])
+        self.assertEqual(layout["values"][20:], [2 * 130 * 40, 130 * 40, 40, 1])
         self.assertEqual(outputs["O"]["shape"], [2, 4, 100, 40])
         self.assertEqual((outputs["L"]["shape"], outputs["L"]["dtype"]), ([2, 4, 100], "float32"))
         self.assertEqual(len(one["grid"]), 3)

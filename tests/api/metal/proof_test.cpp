@@ -47,7 +47,7 @@ FaultyLauncher::Fault off(metal::Pass pass, std::size_t output) {
   return [=](metal::Pass of, std::vector<mx::array>& outputs) {
     if (of == pass) {
       auto& x = outputs[output];
-      x.data<float>()[x.size() / 2] += 0.01f;
+      x.data<float>()[x.size() / 2] += 0.25f;
     }
   };
 }
