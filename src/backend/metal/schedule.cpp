@@ -14,12 +14,23 @@ namespace tessera::metal {
 
 namespace {
 
-// Keys of a run of few queries: enough runs that they fill a GPU.
-int run_of(const Problem& p) {
+// Keys of a run of few queries: enough runs that they fill a GPU, and none so
+// long that one of all heads takes more than `seconds`.
+int run_of(const Problem& p, Family family, double seconds) {
   constexpr int unit = 256;
   constexpr int wanted = 64;
+  constexpr int rows = 32; // of a threadgroup, as planned for few queries
   const int runs = ceil_divide(wanted, std::max(1, p.B * p.Hkv));
-  return std::max(unit, ceil_divide(ceil_divide(p.Nk, runs), unit) * unit);
+  int run = std::max(unit, ceil_divide(ceil_divide(p.Nk, runs), unit) * unit);
+  const double blocks = 1.0 * p.B * p.Hkv * ceil_divide(p.group() * p.Nq, rows);
+  const auto time = [&] {
+    const double flops = 2.0 * rows * (padded(p.D) + padded(p.Dv)) * run;
+    return estimated_seconds(flops * blocks, rows / 8 * blocks, family);
+  };
+  while (run > unit && time() > seconds) {
+    run = std::max(unit, run / 2 / unit * unit);
+  }
+  return run;
 }
 
 // Of operands without gaps.
@@ -419,7 +430,7 @@ class Schedule {
 
   // Few queries: runs of keys side by side, as many a launch as its time lets.
   void add_runs(const Plan& plan) {
-    const int run = run_of(p_);
+    const int run = run_of(p_, call_.family, call_.seconds);
     const int runs = std::max(1, ceil_divide(p_.Nk, run));
     const int blocks =
         ceil_divide(p_.group() * p_.Nq, plan.rows_of_threadgroup());
@@ -461,7 +472,8 @@ class Schedule {
   }
 
   void add_combine(const Plan& plan) {
-    const int runs = std::max(1, ceil_divide(p_.Nk, run_of(p_)));
+    const int runs = std::max(
+        1, ceil_divide(p_.Nk, run_of(p_, call_.family, call_.seconds)));
     const int rows = p_.B * p_.Hq * p_.Nq;
     push(
         plan,

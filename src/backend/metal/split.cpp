@@ -108,7 +108,9 @@ Cut cut(const Work& work, Family family, double seconds) {
     return estimated_seconds(
         threadgroups() * work.flops, threadgroups() * work.simdgroups, family);
   };
-  while (time() > seconds && threadgroups() * work.simdgroups >= 2 * fill) {
+  // Where one block alone fills the GPU, only its loop is left to cut.
+  while (time() > seconds && threadgroups() > 1 &&
+         threadgroups() * work.simdgroups >= 2 * fill) {
     int& largest = batches > 1 ? batches : heads > 1 ? heads : blocks;
     largest = ceil_divide(largest, 2);
   }

@@ -54,6 +54,16 @@ TEST(MetalCut, LeavesNothingOutAndKeepsToItsTime) {
   }
 }
 
+// A bias of one row keeps a GPU busy with one block of many simdgroups.
+TEST(MetalCut, EndsWhereOneBlockFillsTheGpu) {
+  auto work = work_of_size(1, 1, 1);
+  work.simdgroups = 128;
+  work.flops = 1e12;
+  const Cut pieces = cut(work, Family::m1, 5e-3);
+  EXPECT_EQ(pieces.blocks.size(), 1u);
+  EXPECT_GT(pieces.parts.size(), 1u);
+}
+
 // A loop is cut between whole tiles, and between heads before within them.
 TEST(MetalCut, CutsALoopBetweenTiles) {
   auto work = work_of_size(1, 1, 1);
