@@ -15,7 +15,8 @@ struct KernelBuffer {
   std::string name;
   std::string dtype; // "float32", "bfloat16", "int64", ...
   std::vector<std::int64_t> shape;
-  // Where they are known: the call's numbers, shapes, strides, segments, ...
+  // Where they are known: the call's numbers, `layout` (shape and strides of
+  // each operand in turn), segments, ...
   std::vector<double> values;
   // What it is known by between launches, where that is not its name: the part
   // of an operand, or what one launch leaves for the next.

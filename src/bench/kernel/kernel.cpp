@@ -96,36 +96,7 @@ KernelBuffer buffer_of(const metal::Array& array) {
       std::string(dtype_name(array.element)),
       {array.shape.begin(), array.shape.end()},
       array.values,
-      array.key};
-}
-
-// The arguments that MLX gives after an input whose text asks for them.
-void add_input(
-    const metal::Array& array,
-    const std::tuple<bool, bool, bool>& asked,
-    std::vector<KernelBuffer>& inputs) {
-  inputs.push_back(buffer_of(array));
-  const auto [shape, strides, ndim] = asked;
-  const auto axes = static_cast<std::int64_t>(array.shape.size());
-  if (shape) {
-    inputs.push_back(
-        {array.name + "_shape",
-         "int32",
-         {axes},
-         {array.shape.begin(), array.shape.end()},
-         ""});
-  }
-  if (strides) {
-    std::vector<double> steps(array.shape.size(), 1);
-    for (auto axis = array.shape.size(); axis-- > 1;) {
-      steps[axis - 1] = steps[axis] * array.shape[axis];
-    }
-    inputs.push_back({array.name + "_strides", "int64", {axes}, steps, ""});
-  }
-  if (ndim) {
-    inputs.push_back(
-        {array.name + "_ndim", "int32", {}, {static_cast<double>(axes)}, ""});
-  }
+      array.key == array.name ? "" : array.key};
 }
 
 // MLX's own account of a launch.
@@ -138,10 +109,14 @@ KernelLaunch printed_launch(const metal::Launch& launch) {
       "#include \"mlx/backend/metal/kernels/utils.h\"\n" + std::get<1>(state);
   one.grid = launch.grid;
   one.threadgroup = launch.threadgroup;
-  const auto& infos = std::get<4>(state);
-  for (std::size_t i = 0; i < launch.inputs.size(); ++i) {
-    add_input(launch.inputs[i], infos[i], one.inputs);
+  // MLX adds an argument for a shape, strides or ndim that a text names.
+  for (const auto& [shape, strides, ndim] : std::get<4>(state)) {
+    if (shape || strides || ndim) {
+      fail("kernel", "expected {} to take the inputs alone", launch.name);
+    }
   }
+  std::ranges::transform(
+      launch.inputs, std::back_inserter(one.inputs), buffer_of);
   std::ranges::transform(
       launch.outputs, std::back_inserter(one.outputs), buffer_of);
   one.plan = bench::facts_of(launch.plan);
