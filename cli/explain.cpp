@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <variant>
 
 #include "api/metal/backend.h"
 #include "cli/attention_flags.h"
@@ -53,7 +54,7 @@ nlohmann::json to_json(const PassExplanation& pass) {
 nlohmann::json to_json(const KernelExplanation& kernel) {
   nlohmann::json object = {{"pass", kernel.kernel}, {"tuned", kernel.tuned}};
   for (const auto& [name, value] : kernel.plan) {
-    object[name] = value;
+    std::visit([&](const auto& v) { object[name] = v; }, value);
   }
   return object;
 }

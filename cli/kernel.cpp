@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "api/metal/backend.h"
+#include "bench/kernel/facts.h"
 #include "cli/attention_flags.h"
 #include "cli/command.h"
 
@@ -44,8 +45,8 @@ std::string line_of(const KernelBuffer& buffer) {
 
 void print(const KernelLaunch& launch) {
   fmt::print("{:<16}{}\n", "kernel", launch.name);
-  for (const auto& [name, value] : launch.plan) {
-    fmt::print("  {:<24}{}\n", name, value);
+  for (const auto& fact : launch.plan) {
+    fmt::print("  {:<24}{}\n", fact.first, bench::text_of(fact));
   }
   fmt::print(
       "{:<16}{} threads in groups of {}\n",

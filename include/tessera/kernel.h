@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "tessera/case.h"
@@ -27,6 +29,9 @@ struct KernelBuffer {
   }
 };
 
+// What was planned: rows and columns of a tile, registers, ...
+using PlanFact = std::pair<std::string, std::variant<int, bool, std::string>>;
+
 // One dispatch of a kernel, as MLX compiles and launches it.
 struct KernelLaunch {
   std::string name; // of the function
@@ -38,9 +43,7 @@ struct KernelLaunch {
   // In the order of the function's buffers, inputs first.
   std::vector<KernelBuffer> inputs;
   std::vector<KernelBuffer> outputs;
-  // What was planned: rows and columns of a tile, registers, ..., each with its
-  // value as text.
-  std::vector<std::pair<std::string, std::string>> plan;
+  std::vector<PlanFact> plan;
 };
 
 // Outputs of launches that make a whole, one after the other along an axis.

@@ -3,6 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
+#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include <filesystem>
@@ -49,7 +50,7 @@ nb::dict to_dict(const KernelExplanation& kernel) {
   nb::dict told;
   told["pass"] = kernel.kernel;
   for (const auto& [name, value] : kernel.plan) {
-    told[name.c_str()] = value;
+    told[name.c_str()] = nb::cast(value);
   }
   told["tuned"] = kernel.tuned;
   return told;

@@ -78,6 +78,21 @@ class Kernel(unittest.TestCase):
         a, b = (printed("--pass", "dq", "--lengths", n) for n in (100, 333))
         self.assertEqual((a["name"], a["source"]), (b["name"], b["source"]))
 
+    def test_explain_of_a_gpu_that_is_not_here(self):
+        flags = ("--head-dim", 128, "--lengths", 1024, "--window", "511:0", "--table", "none", "--json")
+        told = {gpu: json.loads(run("explain", *flags, "--device", gpu).stdout) for gpu in ("metal", "metal:m1", "metal:m3")}
+        self.assertEqual(told["metal"], told["metal:m1"])  # where no GPU is
+        for gpu in told.values():
+            self.assertEqual(gpu["implementation"], "tessera/metal")
+            self.assertIn("a window", gpu["reason"])
+            self.assertIn("bfloat16", gpu["case"])
+            self.assertEqual([one["pass"] for one in gpu["passes"]], ["forward", "dq", "dkv"])
+            self.assertGreater(gpu["passes"][0]["registers_per_thread"], 0)
+        self.assertNotEqual(told["metal:m1"]["passes"], told["metal:m3"]["passes"])
+        done = run("explain", "--device", "metal:m3", "--lengths", 1024, "--causal", "--table", "none")
+        self.assertRegex(done.stdout, r"implementation  mlx: .*nothing was measured here\n")
+        self.assertEqual(run("explain", "--device", "metal:m9").returncode, 2)
+
     def test_the_device_decides(self):
         plans = {device: printed("--pass", "forward", "--lengths", 512, "--head-dim", 128, "--device", device)["plan"]
                  for device in ("m1", "m3")}  # fmt: skip

@@ -4,29 +4,35 @@
 
 namespace tessera::bench {
 
-std::vector<std::pair<std::string, std::string>> facts_of(
-    const metal::Plan& plan) {
+std::vector<PlanFact> facts_of(const metal::Plan& plan) {
   const auto need = metal::resources(plan);
-  const auto text = [](int value) {
-    return fmt::format("{}", value);
-  };
   if (!metal::by_scores(plan.pass)) {
-    return {{"simdgroups", text(plan.simdgroups)}};
+    return {{"simdgroups", plan.simdgroups}};
   }
-  constexpr const char* stagings[] = {"none", "whole", "pieces"};
-  constexpr const char* homes[] = {"registers", "threadgroup", "device"};
+  const std::string stagings[] = {"none", "whole", "pieces"};
+  const std::string homes[] = {"registers", "threadgroup", "device"};
   return {
-      {"rows", text(plan.rows)},
-      {"columns", text(plan.columns)},
-      {"simdgroups", text(plan.simdgroups)},
-      {"head_block", text(plan.head_block)},
-      {"value_block", text(plan.value_block)},
+      {"rows", plan.rows},
+      {"columns", plan.columns},
+      {"simdgroups", plan.simdgroups},
+      {"head_block", plan.head_block},
+      {"value_block", plan.value_block},
       {"staged", stagings[static_cast<int>(plan.staging)]},
       {"sums_in", homes[static_cast<int>(plan.sums)]},
-      {"own_in_registers", plan.hold_own ? "yes" : "no"},
-      {"own_value_in_registers", plan.hold_value ? "yes" : "no"},
-      {"registers_per_thread", text(need.registers)},
-      {"threadgroup_bytes", text(need.threadgroup_bytes)}};
+      {"own_in_registers", plan.hold_own},
+      {"own_value_in_registers", plan.hold_value},
+      {"registers_per_thread", need.registers},
+      {"threadgroup_bytes", need.threadgroup_bytes}};
+}
+
+std::string text_of(const PlanFact& fact) {
+  const auto& value = fact.second;
+  if (const auto* flag = std::get_if<bool>(&value)) {
+    return *flag ? "yes" : "no";
+  }
+  const auto* number = std::get_if<int>(&value);
+  return number != nullptr ? fmt::format("{}", *number)
+                           : std::get<std::string>(value);
 }
 
 } // namespace tessera::bench

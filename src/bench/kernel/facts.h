@@ -1,15 +1,17 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "plan/metal/plan.h"
+#include "tessera/kernel.h"
 
 namespace tessera::bench {
 
-// What is worth telling of a kernel's plan, each with its value as text.
-std::vector<std::pair<std::string, std::string>> facts_of(
-    const metal::Plan& plan);
+// What is worth telling of a kernel's plan.
+std::vector<PlanFact> facts_of(const metal::Plan& plan);
+
+// The value of a fact: "32", "yes", "registers".
+std::string text_of(const PlanFact& fact);
 
 } // namespace tessera::bench

@@ -1,4 +1,5 @@
 #include <nlohmann/json.hpp>
+#include <variant>
 
 #include "tessera/kernel.h"
 
@@ -37,7 +38,7 @@ json to_json(const std::vector<KernelBuffer>& buffers) {
 json to_json(const KernelLaunch& launch) {
   json plan = json::object();
   for (const auto& [name, value] : launch.plan) {
-    plan[name] = value;
+    std::visit([&](const auto& v) { plan[name] = v; }, value);
   }
   return {
       {"name", launch.name},

@@ -94,8 +94,8 @@ std::string name_of(Pass pass) {
 
 std::string line_of(const KernelExplanation& kernel) {
   std::vector<std::string> facts;
-  for (const auto& [name, value] : kernel.plan) {
-    facts.push_back(fmt::format("{} {}", name, value));
+  for (const auto& fact : kernel.plan) {
+    facts.push_back(fmt::format("{} {}", fact.first, bench::text_of(fact)));
   }
   return fmt::format(
       "{}{}", fmt::join(facts, ", "), kernel.tuned ? " (tuned)" : "");

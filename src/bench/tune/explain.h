@@ -9,7 +9,7 @@
 #include "check/arrays.h"
 #include "plan/metal/device.h"
 #include "plan/planner.h"
-#include "tessera/case.h"
+#include "tessera/kernel.h"
 
 namespace tessera {
 
@@ -25,7 +25,7 @@ struct PassExplanation {
 // A kernel of an Apple GPU.
 struct KernelExplanation {
   std::string kernel; // "forward", "dq", ...
-  std::vector<std::pair<std::string, std::string>> plan;
+  std::vector<PlanFact> plan;
   bool tuned = false;
 };
 

@@ -102,9 +102,7 @@ TEST_F(Tuned, ExplanationNamesTheTiles) {
   EXPECT_TRUE(told.passes.empty());
   EXPECT_EQ(told.kernels[1].kernel, "dq");
   EXPECT_TRUE(told.kernels[0].tuned && told.kernels[1].tuned);
-  EXPECT_EQ(
-      told.kernels[0].plan[1],
-      (std::pair<std::string, std::string>("columns", "8")));
+  EXPECT_EQ(told.kernels[0].plan[1], (PlanFact("columns", 8)));
   const TableScope none(Table{});
   EXPECT_FALSE(explain(attention).kernels[0].tuned);
 }
