@@ -31,6 +31,7 @@ GRID = [  # model, batch, length, documents, flags
     ("small", 1, 16384, ("--grad-checkpoint", "2")),
     ("small", 1, 512, ("--dtype", "bfloat16")),
     ("small", 1, 1024, ("--dtype", "bfloat16", "--grad-checkpoint", "all")),
+    ("wide", 1, 512, ("--dtype", "bfloat16")),
     ("wide", 1, 2048, ()),
     ("wide", 1, 4096, ("--grad-checkpoint", "all")),
     ("deep", 1, 2048, ("--grad-checkpoint", "all")),

@@ -71,8 +71,9 @@ LayerElements layer_elements(const MemoryShape& shape) {
   // output.
   e.used = 3 * ffn + 2 * hidden;
   if (!shape.fused) {
-    // MLX's own ops keep what they pass on: sigmoid and silu, turned halves.
-    e.kept += 3 * ffn + 2 * (q + kv) + 2 * hidden;
+    // MLX's own ops keep what they pass on: sigmoid and silu, turned halves,
+    // the steps of a norm.
+    e.kept += 2 * ffn + 2 * (q + kv) + 5 * hidden;
     e.used += 4 * ffn + 2 * hidden;
   }
   return e;
@@ -113,12 +114,12 @@ std::int64_t loss_bytes(
   const ops::CrossEntropyOptions logits{
       shape.loss_bytes, differentiated, differentiated && !shape.lora};
   const std::int64_t rows = std::min(tokens, logits.rows(vocab));
-  // MLX's own ops hold the logits, and two terms of their gradient.
+  // MLX's own ops hold the logits, two terms of their gradient, and that in the
+  // dtype of the weights.
   const std::int64_t chunk = shape.fused
-      ? logits.workspace(rows, hidden, vocab)
-      : (differentiated ? 3 : 1) * rows * vocab;
-  return chunk * float_bytes +
-      tokens * shape.element * hidden * (differentiated ? 4 : 3);
+      ? logits.workspace(rows, hidden, vocab) * float_bytes
+      : rows * vocab * ((differentiated ? 3 : 1) * float_bytes + shape.element);
+  return chunk + tokens * shape.element * hidden * (differentiated ? 4 : 3);
 }
 
 } // namespace
