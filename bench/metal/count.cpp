@@ -5,7 +5,6 @@
 #include "api/metal/executor_launcher.h"
 #include "api/metal/run.h"
 #include "backend/metal/schedule.h"
-#include "backend/metal/text.h"
 #include "plan/metal/planner.h"
 #include "tessera/error.h"
 
@@ -87,8 +86,6 @@ metal::Launch launch_of(
         plan.simdgroups * resources(plan).spilled_floats};
   }
   launch.plan = plan;
-  launch.header = header_of(plan, {}, launch.inputs, launch.outputs);
-  launch.body = body_of(plan);
   launch.grid = {threadgroups(plan) * plan.threads(), 1, 1};
   launch.threadgroup = {plan.threads(), 1, 1};
   return launch;

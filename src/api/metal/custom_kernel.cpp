@@ -5,6 +5,8 @@
 
 #include <tuple>
 
+#include "backend/metal/text.h"
+
 namespace tessera {
 
 namespace {
@@ -66,8 +68,8 @@ std::shared_ptr<mx::Primitive> custom_kernel(
       launch.name,
       names_of(launch.inputs),
       names_of(launch.outputs),
-      launch.body,
-      launch.header,
+      body_of(launch),
+      header_of(launch),
       false); // arrays are read through their strides
   std::vector<mx::Shape> shapes;
   std::vector<mx::Dtype> dtypes;

@@ -57,12 +57,21 @@ struct Array {
 // 31 that a kernel may have. Its values are those of operands without gaps.
 constexpr std::string_view layout_name = "layout";
 
-// One dispatch of a kernel: what MLX's metal_kernel is given.
+// Where the loop of a launch begins and ends. One that does not begin takes up
+// what an earlier launch has added up, and one that does not end leaves it.
+struct Part {
+  bool begins = true;
+  bool ends = true;
+
+  bool operator==(const Part&) const = default;
+};
+
+// One dispatch of a kernel: what MLX's metal_kernel is given, but for the text
+// (text.h), which is made where it is launched.
 struct Launch {
   Plan plan;
+  Part part;
   std::string name;
-  std::string header;
-  std::string body;
   std::vector<Array> inputs; // in the order of their buffers
   std::vector<Array> outputs;
   std::array<int, 3> grid{}; // in threads

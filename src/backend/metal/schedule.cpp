@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <optional>
 
-#include "backend/metal/text.h"
 #include "plan/metal/planner.h"
 
 namespace tessera::metal {
@@ -179,14 +178,13 @@ class Schedule {
     }
     Launch launch;
     launch.plan = plan;
+    launch.part = part;
     launch.name = fmt::format(
         "tessera_{}_{:016x}{}{}",
         name(plan.pass),
         std::hash<Plan>()(plan),
         part.begins ? "" : "_on",
         part.ends ? "" : "_open");
-    launch.header = header_of(plan, part, inputs, outputs);
-    launch.body = body_of(plan);
     launch.inputs = std::move(inputs);
     launch.outputs = std::move(outputs);
     launch.grid = {

@@ -2,8 +2,7 @@
 
 #include <vector>
 
-#include "backend/metal/text.h"
-#include "plan/metal/plan.h"
+#include "backend/metal/launch.h"
 
 namespace tessera::metal {
 

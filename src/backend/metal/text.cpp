@@ -106,19 +106,17 @@ std::string branches_of(const Plan& plan, Part part) {
   return text;
 }
 
-std::string types_of(
-    const Plan& plan,
-    const std::vector<Array>& inputs,
-    const std::vector<Array>& outputs) {
-  auto text = fmt::format("using T = {};\n", type_of(element_of(plan.dtype)));
-  for (const auto& input : inputs) {
+std::string types_of(const Launch& launch) {
+  auto text =
+      fmt::format("using T = {};\n", type_of(element_of(launch.plan.dtype)));
+  for (const auto& input : launch.inputs) {
     text += fmt::format(
         "using {0}_type = {1};\nusing {0}_pointer = const {2} {1}*;\n",
         input.name,
         type_of(input.element),
         input.size() < elements_on_device ? "constant" : "device");
   }
-  for (const auto& output : outputs) {
+  for (const auto& output : launch.outputs) {
     text += fmt::format(
         "using {}_type = {};\n", output.name, type_of(output.element));
   }
@@ -180,13 +178,10 @@ std::string_view type_of(Element element) {
   return names[static_cast<int>(element)];
 }
 
-std::string header_of(
-    const Plan& plan,
-    Part part,
-    const std::vector<Array>& inputs,
-    const std::vector<Array>& outputs) {
-  auto text =
-      types_of(plan, inputs, outputs) + layout_of(inputs) + numbers_of(plan);
+std::string header_of(const Launch& launch) {
+  const auto& plan = launch.plan;
+  const auto& inputs = launch.inputs;
+  auto text = types_of(launch) + layout_of(inputs) + numbers_of(plan);
   text += "#define UNROLL _Pragma(\"clang loop unroll(full)\")\n";
   text += lane_metal;
   if (!by_scores(plan.pass)) {
@@ -195,7 +190,7 @@ std::string header_of(
     text += fmt::format("#define HAS_DL {}\n", int{has_dL});
     return text;
   }
-  text += branches_of(plan, part);
+  text += branches_of(plan, launch.part);
   text += mask_rule;
   text += "using namespace tessera;\n";
   for (const auto verbs :
@@ -213,11 +208,11 @@ std::string header_of(
   return text;
 }
 
-std::string body_of(const Plan& plan) {
+std::string body_of(const Launch& launch) {
   const std::pair<std::string_view, std::string_view> parts[] = {
       {"#include \"begin.metal\"\n", begin_metal},
       {"#include \"keys.metal\"\n", keys_metal}};
-  std::string text(loop_of(plan.pass));
+  std::string text(loop_of(launch.plan.pass));
   for (const auto& [include, part] : parts) {
     const auto at = text.find(include);
     if (at != std::string::npos) {
