@@ -1,44 +1,33 @@
 #pragma once
 
+#include <variant>
 #include <vector>
 
+#include "backend/metal/call.h"
 #include "backend/metal/launch.h"
-#include "backend/metal/split.h"
-#include "kernel/numbers.h"
-#include "kernel/operand.h"
-#include "plan/metal/planner.h"
 
 namespace tessera::metal {
-
-// All that decides what is launched.
-struct Call {
-  Problem problem; // its pass is not read
-  Numbers numbers;
-  // Inputs by the letters of their operands: element and shape. Backward, O, L,
-  // dO and dL too.
-  std::vector<Array> arrays;
-  Family family = Family::m1;
-  int block_size = 0;              // 0: the plan's own
-  Tiles tiles{};                   // measured ones
-  double seconds = launch_seconds; // of a launch
-};
 
 // Steps in order, or why there are none.
 using Scheduled = std::variant<std::vector<Step>, Refusal>;
 
-// The letter of an operand in the kernels: D for what the CPU's kernels call E.
-std::string letter(Operand operand);
+// All gradients that a call has.
+std::vector<Operand> gradients_of(const Problem& problem);
 
-// The plan of one kernel of a call.
-Planned plan_for(const Call& call, Pass pass);
+// The kernels that compute O and L, in order.
+std::vector<Pass> forward_passes(const Problem& problem);
+
+// Those that compute these of dQ, dK, dV, dbias, dslopes and dsinks.
+std::vector<Pass> backward_passes(const std::vector<Operand>& wanted);
 
 // What computes O and L, in order.
 Scheduled forward_steps(const Call& call);
 
-// What computes those of dQ, dK, dV, dbias, dslopes and dsinks that are wanted.
+// What computes the gradients that are wanted.
 Scheduled backward_steps(const Call& call, const std::vector<Operand>& wanted);
 
-// The launches of one kernel alone; its operands are taken as given.
+// The launches of one kernel, with `combine` behind a forward of few queries;
+// its operands are taken as given.
 Scheduled steps_of(const Call& call, Pass pass);
 
 } // namespace tessera::metal

@@ -122,4 +122,30 @@ Cut cut(const Work& work, Family family, double seconds) {
       parts_of(work, parts)};
 }
 
+Runs runs_of(
+    const Problem& p, const Plan& plan, Family family, double seconds) {
+  constexpr int unit = 256;
+  constexpr int wanted = 64;
+  const int rows = plan.rows_of_threadgroup();
+  const double blocks = 1.0 * p.B * p.Hkv * ceil_divide(p.group() * p.Nq, rows);
+  Runs runs;
+  const auto time = [&](int together) {
+    const double flops = 2.0 * rows * features_multiplied(plan) * runs.keys;
+    return estimated_seconds(
+        flops * blocks * together, plan.simdgroups * blocks * together, family);
+  };
+  const int enough = ceil_divide(wanted, std::max(1, p.B * p.Hkv));
+  const int keys = ceil_divide(ceil_divide(p.Nk, enough), unit) * unit;
+  runs.keys = std::max(unit, keys);
+  while (runs.keys > unit && time(1) > seconds) {
+    runs.keys = std::max(unit, runs.keys / 2 / unit * unit);
+  }
+  runs.count = std::max(1, ceil_divide(p.Nk, runs.keys));
+  runs.together = runs.count;
+  while (runs.together > 1 && time(runs.together) > seconds) {
+    runs.together = ceil_divide(runs.together, 2);
+  }
+  return runs;
+}
+
 } // namespace tessera::metal

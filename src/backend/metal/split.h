@@ -53,6 +53,19 @@ Cut cut(const Work& work, Family family, double seconds);
 // simdgroups that share them. Two fifths of the peak are taken for granted.
 double estimated_seconds(double flops, double simdgroups, Family family);
 
+// How few queries meet their keys: `count` runs of `keys` keys, `together` of
+// them a launch.
+struct Runs {
+  int keys = 0;
+  int count = 1;
+  int together = 1;
+};
+
+// Enough runs that they fill a GPU, and none so long that one of all heads
+// takes more than `seconds`.
+Runs runs_of(
+    const Problem& problem, const Plan& plan, Family family, double seconds);
+
 // The whole numbers below `length` in spans of `size`; an empty one where there
 // are none, since sums over nothing are results too.
 std::vector<Span> chunks(int length, int size);

@@ -52,7 +52,7 @@ Plan plan_of(const Problem& problem, Pass pass) {
   plan.chunk = problem.chunk > 0;
   plan.blocks = problem.block_rows > 0;
   plan.features = problem.features;
-  plan.packed = pass == Pass::forward && problem.Nq <= few_queries;
+  plan.packed = pass == Pass::forward && packs_rows(problem);
   set_staging(plan, Staging::direct);
   return plan;
 }

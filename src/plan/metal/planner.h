@@ -11,6 +11,10 @@ namespace tessera::metal {
 // key head, and the keys in runs.
 constexpr int few_queries = 16;
 
+constexpr bool packs_rows(const Problem& problem) {
+  return problem.Nq <= few_queries;
+}
+
 // The plan preferred for a kernel. `block_size`, where not 0, sets the rows of
 // a threadgroup and the columns of a tile. The answer depends on the arguments
 // alone, and on the lengths only by whether the queries are few.
