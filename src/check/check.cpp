@@ -1,5 +1,7 @@
 #include "check/check.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -166,6 +168,20 @@ double worst(const std::vector<ResultError>& errors) {
     worst = std::max(worst, one.error);
   }
   return worst;
+}
+
+std::string wrong(const std::vector<ResultError>& errors) {
+  std::string text;
+  for (const auto& [name, error] : errors) {
+    if (!(error <= 1)) { // NaN is not right
+      text += fmt::format(
+          "{}{} off by {:.3g} times the tolerance",
+          text.empty() ? "" : ", ",
+          name,
+          error);
+    }
+  }
+  return text;
 }
 
 } // namespace tessera::cases

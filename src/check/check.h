@@ -29,4 +29,7 @@ std::vector<ResultError> errors_of(
 // The largest; 0 where there is none.
 double worst(const std::vector<ResultError>& errors);
 
+// Those that are not right, in words; "" where all are.
+std::string wrong(const std::vector<ResultError>& errors);
+
 } // namespace tessera::cases

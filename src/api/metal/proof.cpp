@@ -18,23 +18,10 @@ namespace {
 
 using metal::Pass;
 
-std::vector<Pass> passes_of(
-    Direction direction, const Problem& problem, bool packed) {
-  if (direction == Direction::forward) {
-    return packed ? std::vector{Pass::forward, Pass::combine}
-                  : std::vector{Pass::forward};
-  }
-  const auto& f = problem.features;
-  std::vector<Pass> passes = {Pass::delta, Pass::dq, Pass::dkv};
-  for (const auto& [has, pass] :
-       {std::pair(f.bias, Pass::dbias),
-        std::pair(f.alibi, Pass::dslopes),
-        std::pair(f.sinks, Pass::dsinks)}) {
-    if (has) {
-      passes.push_back(pass);
-    }
-  }
-  return passes;
+std::vector<Pass> passes_of(Direction direction, const Problem& problem) {
+  return direction == Direction::forward
+      ? metal::forward_passes(problem)
+      : metal::backward_passes(metal::gradients_of(problem));
 }
 
 // None where one is refused: that is told elsewhere.
@@ -45,8 +32,7 @@ std::vector<metal::Plan> plans_of(
     Direction direction) {
   std::vector<metal::Plan> plans;
   const auto call = metal_call(problem, settings, backend);
-  const bool packed = problem.Nq <= metal::few_queries;
-  for (const auto pass : passes_of(direction, problem, packed)) {
+  for (const auto pass : passes_of(direction, problem)) {
     const auto planned = metal::plan_for(call, pass);
     if (!std::holds_alternative<metal::Plan>(planned)) {
       return {};
@@ -121,7 +107,7 @@ class Trial {
 
   AttentionCase small() const {
     const auto& f = like_.features;
-    const bool few = like_.Nq <= metal::few_queries;
+    const bool few = metal::packs_rows(like_);
     AttentionCase c;
     c.dtype = like_.dtype == Dtype::float32 ? mx::float32
         : like_.dtype == Dtype::float16     ? mx::float16
@@ -211,14 +197,12 @@ class Trial {
 };
 
 // What is wrong with the results of a pass; "" where nothing is.
-std::string wrong(Pass pass, const std::vector<cases::ResultError>& errors) {
+std::string wrong(Pass pass, std::vector<cases::ResultError> errors) {
   const auto names = results_of(pass);
-  for (const auto& [name, error] : errors) {
-    if (!(error <= 1) && std::ranges::find(names, name) != names.end()) {
-      return fmt::format("{} off by {:.3g} times the tolerance", name, error);
-    }
-  }
-  return "";
+  std::erase_if(errors, [&](const auto& error) {
+    return std::ranges::find(names, error.name) == names.end();
+  });
+  return cases::wrong(errors);
 }
 
 Proofs::Found tried(

@@ -76,20 +76,6 @@ std::vector<std::pair<std::string, std::string>> plans_of(
   return plans;
 }
 
-std::string wrong(const std::vector<cases::ResultError>& errors) {
-  std::string text;
-  for (const auto& [name, error] : errors) {
-    if (!(error <= 1)) {
-      text += fmt::format(
-          "{}{} off by {:.3g} times the tolerance",
-          text.empty() ? "" : ", ",
-          name,
-          error);
-    }
-  }
-  return text;
-}
-
 } // namespace
 
 std::vector<AttentionCase> doctor_cases(bool quick) {
@@ -136,7 +122,7 @@ ExaminedCase examine(
     for (const auto& [name, error] : errors) {
       one.errors[name] = error;
     }
-    one.failed = wrong(errors);
+    one.failed = cases::wrong(errors);
   } catch (const std::exception& error) {
     one.failed = error.what();
   }

@@ -46,18 +46,15 @@ std::vector<PassExplanation> explain_on_cpu(Problem problem, int block_size) {
 
 std::vector<KernelExplanation> explain_kernels(
     const Arguments& arguments, const MetalBackend& backend) {
-  const auto& f = arguments.problem.features;
-  const auto call = metal_call(arguments.problem, arguments.settings, backend);
-  const std::pair<metal::Pass, bool> all[] = {
-      {metal::Pass::forward, true},
-      {metal::Pass::dq, true},
-      {metal::Pass::dkv, true},
-      {metal::Pass::dbias, f.bias}};
+  const auto& problem = arguments.problem;
+  const auto call = metal_call(problem, arguments.settings, backend);
+  auto passes = metal::backward_passes(metal::gradients_of(problem));
+  passes.insert(passes.begin(), metal::Pass::forward);
   std::vector<KernelExplanation> kernels;
-  for (const auto& [pass, present] : all) {
+  for (const auto pass : passes) {
     const auto planned = metal::plan_for(call, pass);
     const auto* plan = std::get_if<metal::Plan>(&planned);
-    if (present && plan != nullptr) {
+    if (metal::by_scores(pass) && plan != nullptr) {
       const auto own =
           metal::make_plan(call.problem, pass, call.family, call.block_size);
       kernels.push_back(
