@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <variant>
 
+#include "api/gpu.h"
 #include "api/node/cpu_call.h"
 
 namespace tessera {
@@ -37,17 +37,9 @@ std::string blas_kernels() {
 
 // By its name and architecture, as MLX tells them.
 std::string gpu() {
-  if (!mx::metal::is_available() && !mx::cu::is_available()) {
-    return "";
-  }
-  const auto& facts = mx::device_info(mx::Device::gpu);
-  const auto fact = [&](const char* name) {
-    const auto at = facts.find(name);
-    const auto* text =
-        at == facts.end() ? nullptr : std::get_if<std::string>(&at->second);
-    return text == nullptr ? std::string("unknown") : *text;
-  };
-  return fmt::format("{} ({})", fact("device_name"), fact("architecture"));
+  const auto name = gpu_fact("device_name");
+  return name.empty() ? ""
+                      : fmt::format("{} ({})", name, gpu_fact("architecture"));
 }
 
 std::vector<std::string> backends() {

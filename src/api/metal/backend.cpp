@@ -1,14 +1,13 @@
 #include "api/metal/backend.h"
 
 #include <fmt/format.h>
-#include <mlx/device.h>
 
 #include <mutex>
 #include <shared_mutex>
 #include <string>
 #include <utility>
-#include <variant>
 
+#include "api/gpu.h"
 #include "api/metal/proof.h"
 #include "api/tuning.h"
 
@@ -18,15 +17,6 @@ namespace {
 
 std::shared_mutex mutex;
 std::optional<MetalBackend> on_cpu;
-
-// What MLX says of the GPU; "" where it does not.
-std::string fact(const char* name) {
-  const auto& info = mx::device_info(mx::Device::gpu);
-  const auto at = info.find(name);
-  const auto* text =
-      at == info.end() ? nullptr : std::get_if<std::string>(&at->second);
-  return text == nullptr ? "" : *text;
-}
 
 metal::Tiles saved_tiles(Problem problem, const MetalBackend& backend) {
   const auto blocks = [&](Pass pass) {
@@ -42,7 +32,7 @@ metal::Tiles saved_tiles(Problem problem, const MetalBackend& backend) {
 metal::Family this_family() {
   // "applegpu_g13s": generation 13 is M1's.
   const std::string_view prefix = "applegpu_g";
-  const auto name = fact("architecture");
+  const auto name = gpu_fact("architecture");
   if (name.size() < prefix.size() + 2 || !name.starts_with(prefix)) {
     return metal::Family::m1;
   }
@@ -63,13 +53,14 @@ std::optional<MetalBackend> metal_backend(mx::Stream stream) {
     return std::nullopt;
   }
   static const metal::Family family = this_family();
+  static const auto processor = gpu_fact("device_name");
   static const auto proofs = std::make_shared<Proofs>();
   return MetalBackend{
       family,
       std::make_shared<MlxLauncher>(stream),
       metal::launch_seconds,
       proofs,
-      fact("device_name")};
+      processor};
 }
 
 MetalOnCpu::MetalOnCpu(MetalBackend backend) {
