@@ -113,6 +113,19 @@ void add_mask_flags(CLI::App& command, AttentionCase& c) {
       ->option_text("1x1xNxN");
 }
 
+void add_block_flag(CLI::App& command, AttentionCase& c) {
+  command
+      .add_option_function<std::string>(
+          "--blocks",
+          [&c](const std::string& text) {
+            const auto [rows, columns] =
+                pair_of("--blocks", "ROWS:COLUMNS, as 64:128", text);
+            c.blocks = BlockSides{rows, columns};
+          },
+          "A list of blocks of so many queries and keys, every third off")
+      ->option_text("ROWS:COLUMNS");
+}
+
 void add_score_flags(CLI::App& command, AttentionCase& c) {
   command.add_option("--softcap", c.softcap, "Scores become C tanh(s / C)");
   command.add_flag("--alibi", c.alibi, "Slopes 2^(-8 h / H)");
@@ -146,6 +159,7 @@ void add_case_flags(CLI::App& command, AttentionFlags& flags) {
   command.option_defaults()->group("Attention");
   add_shape_flags(command, flags);
   add_mask_flags(command, flags.attention);
+  add_block_flag(command, flags.attention);
   add_score_flags(command, flags.attention);
   add_attention_flags(
       command, flags.attention.implementation, flags.attention.block_size);

@@ -10,6 +10,13 @@
 
 namespace tessera {
 
+// The sides of a block list's blocks. Those are off whose row is 1, 4, 7, ...
+// more, or 2, 5, 8, ... less, than their column.
+struct BlockSides {
+  int rows = 0;
+  int columns = 0;
+};
+
 // A call of `attention` whose arrays are random, by its shapes and features.
 struct AttentionCase {
   mx::Dtype dtype = mx::float32;
@@ -33,6 +40,7 @@ struct AttentionCase {
   // and the letters B, H and N. Empty: none.
   std::string bias = "";
   std::string mask = "";
+  std::optional<BlockSides> blocks = std::nullopt;
   float dropout = 0.0f;
 
   Implementation implementation = Implementation::tessera;

@@ -142,6 +142,14 @@ const Readers<Measurement> readers = {
        m.grid.attention.mask =
            take<std::string>(value, "a mask that is a shape as a str");
      }},
+    {"blocks",
+     [](auto& m, auto value) {
+       const auto sides = ints(value, "blocks that are two sides");
+       if (sides.size() != 2) {
+         reject(op, "expected blocks that are two sides; got {}", sides.size());
+       }
+       m.grid.attention.blocks = BlockSides{sides[0], sides[1]};
+     }},
     {"dropout",
      [](auto& m, auto value) {
        m.grid.attention.dropout =

@@ -18,7 +18,8 @@ def benchmark(**case: Any) -> dict[str, Any]:
             ``(Hq, Hkv)``), ``value_dim``, ``dtype``, ``causal``, ``window``,
             ``prefix``, ``chunk``, ``segments`` (the documents' lengths),
             ``softcap``, ``alibi``, ``sinks`` (bools), ``bias``, ``mask`` (shapes,
-            such as ``"1x1xNxN"``), ``dropout``, ``block_size``; and ``forward``,
+            such as ``"1x1xNxN"``), ``blocks`` (the sides of a block list's blocks,
+            every third of which is off), ``dropout``, ``block_size``; and ``forward``,
             ``backward``, ``rounds``.
 
     Returns:

@@ -35,9 +35,9 @@ std::string why_not(const AttentionCase& c, bool backward) {
 }
 
 // true keeps; absent where every pair sees each other.
-std::optional<mx::array> kept(const Arrays& arrays) {
+std::optional<mx::array> seen(const Arrays& arrays) {
   const auto& c = arrays.attention;
-  std::optional<mx::array> keep = arrays.options.mask;
+  std::optional<mx::array> keep = kept(arrays);
   if (c.causal || c.window || c.chunk || !c.segments.empty()) {
     const auto positions = seen_by(c, all_rows(c));
     keep = keep ? mx::logical_and(*keep, positions) : positions;
@@ -66,7 +66,7 @@ std::optional<mx::array> added(
 
 bool only_causal(const AttentionCase& c) {
   return c.causal && !c.window && !c.chunk && !c.prefix && c.segments.empty() &&
-      c.mask.empty() && c.bias.empty() && !c.alibi && c.Nq <= c.Nk;
+      c.mask.empty() && !c.blocks && c.bias.empty() && !c.alibi && c.Nq <= c.Nk;
 }
 
 mx::array call(const Arrays& a, const std::optional<mx::array>& mask) {
@@ -91,7 +91,7 @@ std::unique_ptr<Contender> mlx_contender(const Arrays& arrays, bool backward) {
   std::optional<mx::array> mask;
   // Made here, outside of the timing, but where a gradient goes through it.
   if (refusal.empty() && !only_causal(c)) {
-    keep = kept(arrays);
+    keep = seen(arrays);
     mask = added(arrays, keep);
     mask = mask ? mask : keep;
     if (mask) {

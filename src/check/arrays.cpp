@@ -24,7 +24,7 @@ class Source {
         : mx::zeros(shape, dtype);
   }
   // One key in ten is masked: no block is free, few rows see nothing.
-  mx::array kept(const mx::Shape& shape) {
+  mx::array mask(const mx::Shape& shape) {
     return random_ ? mx::random::bernoulli(
                          mx::array(0.9f), shape, mx::random::key(++seed_))
                    : mx::zeros(shape, mx::bool_);
@@ -57,6 +57,23 @@ mx::array segment_ids(const AttentionCase& c) {
       {c.B, static_cast<int>(ids.size())});
 }
 
+bool is_on(int row, int column) {
+  return (row + 2 * column) % 3 != 1;
+}
+
+BlockList block_list(const AttentionCase& c) {
+  const auto [M, N] = *c.blocks;
+  const int rows = (c.Nq + M - 1) / M;
+  const int columns = (c.Nk + N - 1) / N;
+  std::vector<std::uint8_t> on;
+  for (int row = 0; row < rows; ++row) {
+    for (int column = 0; column < columns; ++column) {
+      on.push_back(is_on(row, column));
+    }
+  }
+  return {mx::array(on.begin(), {1, 1, rows, columns}, mx::bool_), M, N};
+}
+
 AttentionOptions options_of(const AttentionCase& c, Source& source) {
   AttentionOptions o;
   o.causal = c.causal;
@@ -74,7 +91,10 @@ AttentionOptions options_of(const AttentionCase& c, Source& source) {
     o.segments = Segments{ids, ids};
   }
   if (!c.mask.empty()) {
-    o.mask = source.kept(resolve(c.mask, c, "--mask"));
+    o.mask = source.mask(resolve(c.mask, c, "--mask"));
+  }
+  if (c.blocks) {
+    o.blocks = block_list(c);
   }
   if (!c.bias.empty()) {
     o.bias = source.normal(resolve(c.bias, c, "--bias"), c.dtype);
@@ -171,6 +191,22 @@ mx::array seen_by(const AttentionCase& c, const std::vector<int>& rows) {
       values.begin(), {static_cast<int>(rows.size()), c.Nk}, mx::bool_);
 }
 
+std::optional<mx::array> kept(const Arrays& arrays) {
+  const auto& c = arrays.attention;
+  const auto& mask = arrays.options.mask;
+  if (!c.blocks) {
+    return mask;
+  }
+  std::vector<std::uint8_t> on;
+  for (int i = 0; i < c.Nq; ++i) {
+    for (int j = 0; j < c.Nk; ++j) {
+      on.push_back(is_on(i / c.blocks->rows, j / c.blocks->columns));
+    }
+  }
+  const mx::array blocks(on.begin(), {c.Nq, c.Nk}, mx::bool_);
+  return mask ? mx::logical_and(*mask, blocks, mx::Device::cpu) : blocks;
+}
+
 mx::array distances(const AttentionCase& c, const std::vector<int>& rows) {
   const auto i = mx::reshape(
       mx::array(rows.data(), {static_cast<int>(rows.size())}), {-1, 1});
@@ -189,24 +225,24 @@ double seen_pairs(const Arrays& arrays) {
   const auto& c = arrays.attention;
   const double heads = static_cast<double>(c.B) * c.Hq;
   double pairs = 0;
-  if (!arrays.options.mask) {
+  const auto both = kept(arrays);
+  if (!both) {
     for (int row = 0; row < c.Nq; ++row) {
       pairs += seen(c, row).size();
     }
     return pairs * heads;
   }
-  // In the mask's own shape but for the last two axes: heads that share a mask
+  // In the masks' own shape but for the last two axes: heads that share a mask
   // are counted once.
-  auto mask = *arrays.options.mask;
-  auto shape = mask.shape();
+  auto shape = both->shape();
   shape.insert(shape.begin(), 4 - shape.size(), 1);
   const double shared = heads / (static_cast<double>(shape[0]) * shape[1]);
   shape[2] = c.Nq;
   shape[3] = c.Nk;
-  const auto kept =
-      mx::logical_and(mx::broadcast_to(mask, shape), seen_by(c, all_rows(c)));
+  const auto pairs_seen =
+      mx::logical_and(mx::broadcast_to(*both, shape), seen_by(c, all_rows(c)));
   // The whole may exceed an int32; a row does not.
-  const auto rows = mx::sum(mx::astype(kept, mx::int32), -1);
+  const auto rows = mx::sum(mx::astype(pairs_seen, mx::int32), -1);
   const auto counts = mx::contiguous(rows);
   mx::eval(counts);
   const auto* values = counts.data<std::int32_t>();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "tessera/case.h"
@@ -29,8 +30,12 @@ Arrays random_arrays(const AttentionCase& c, bool all_gradients);
 Arrays empty_arrays(const AttentionCase& c);
 
 // [rows, Nk], true where the query sees the key by positions, prefix and
-// segments; the boolean mask of the case is not in it.
+// segments; `kept` is not in it.
 mx::array seen_by(const AttentionCase& c, const std::vector<int>& rows);
+
+// What the boolean mask and the block list of the case keep together,
+// broadcastable to [B, Hq, Nq, Nk]; absent where it has neither.
+std::optional<mx::array> kept(const Arrays& arrays);
 
 // -|i' - j| as float32 [rows, Nk], what an ALiBi slope multiplies.
 mx::array distances(const AttentionCase& c, const std::vector<int>& rows);

@@ -74,6 +74,13 @@ void check(const AttentionCase& c) {
         c.Hkv);
   }
   check_segments(c);
+  if (c.blocks && (c.blocks->rows < 1 || c.blocks->columns < 1)) {
+    reject(
+        "bench",
+        "expected sides of blocks of 1 or more; got {} and {}",
+        c.blocks->rows,
+        c.blocks->columns);
+  }
 }
 
 Problem problem_of(const AttentionCase& c, Pass pass) {
@@ -93,6 +100,10 @@ Problem problem_of(const AttentionCase& c, Pass pass) {
     p.right = c.window->right.value_or(unbounded);
   }
   p.chunk = c.chunk.value_or(0);
+  if (c.blocks) {
+    p.block_rows = c.blocks->rows;
+    p.block_columns = c.blocks->columns;
+  }
   p.features.prefix = c.prefix.has_value();
   p.features.segments = !c.segments.empty();
   p.features.mask = !c.mask.empty();
@@ -169,6 +180,10 @@ std::string describe_mask(const AttentionCase& c) {
   add(c.chunk.has_value(), fmt::format("chunk {}", c.chunk.value_or(0)));
   add(!c.segments.empty(), fmt::format("{} segments", c.segments.size()));
   add(!c.mask.empty(), "mask " + c.mask);
+  if (c.blocks) {
+    parts.push_back(
+        fmt::format("blocks {}:{}", c.blocks->rows, c.blocks->columns));
+  }
   add(!c.bias.empty(), "bias " + c.bias);
   add(c.alibi, "alibi");
   add(c.softcap.has_value(), fmt::format("softcap {}", c.softcap.value_or(0)));

@@ -51,8 +51,8 @@ class Plain {
         keeps_(
             c_.dropout > 0 ? grouped(dropout_keeps(c_, rows))
                            : mx::array(true)) {
-    if (arrays.options.mask) {
-      seen_ = mx::logical_and(seen_, by_row(*arrays.options.mask), cpu);
+    if (const auto keep = kept(arrays)) {
+      seen_ = mx::logical_and(seen_, by_row(*keep), cpu);
     }
   }
 

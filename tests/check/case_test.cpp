@@ -100,6 +100,24 @@ TEST(Case, CountsTheMask) {
   }
 }
 
+TEST(Case, CountsTheBlockList) {
+  auto c = small(7, 11);
+  c.causal = true;
+  c.blocks = BlockSides{2, 4};
+  const auto arrays = random_arrays(c, false);
+  const auto list = mx::contiguous(arrays.options.blocks->list);
+  mx::eval(list);
+  double pairs = 0;
+  for (int i = 0; i < c.Nq; ++i) {
+    for (int j = 0; j < c.Nk; ++j) {
+      const int block = i / 2 * 3 + j / 4;
+      pairs += sees(c, i, j) && list.data<bool>()[block];
+    }
+  }
+  EXPECT_LT(pairs, 7 * 8);
+  EXPECT_EQ(seen_pairs(arrays), pairs * c.B * c.Hq);
+}
+
 TEST(Case, ReadsShapes) {
   const auto c = small(6, 9);
   EXPECT_EQ(resolve("BxHxNxN", c, "--bias"), (mx::Shape{2, 4, 6, 9}));
@@ -123,6 +141,7 @@ TEST(Case, RefusesWhatMakesNoSense) {
   refused([](AttentionCase& c) { c.segments = {3, 2}; });
   refused([](AttentionCase& c) { c.segments = {7, -1}; });
   refused([](AttentionCase& c) { c.segments = {6}, c.Nq = 5; });
+  refused([](AttentionCase& c) { c.blocks = BlockSides{0, 8}; });
   EXPECT_NO_THROW(check(small(6, 6)));
 }
 

@@ -63,6 +63,17 @@ TEST(Check, PassesWhatIsRight) {
   }
 }
 
+TEST(Check, PassesABlockListAndAMask) {
+  auto c = small();
+  c.blocks = BlockSides{8, 16};
+  for (const auto* mask : {"", "Bx1xNxN"}) {
+    c.mask = mask;
+    const auto arrays = random_arrays(c, false);
+    EXPECT_LE(error_of(arrays, *tessera_contender(arrays), true).value(), 1);
+    EXPECT_LE(error_of(arrays, *mlx_contender(arrays, true), true).value(), 1);
+  }
+}
+
 // OpenBLAS may be exact to less than an ulp of the sum where ours, over the
 // heads of a group too, is not.
 TEST(Check, PassesLongSumsInAnyOrder) {

@@ -76,9 +76,6 @@ class Trial {
     if (like_.features.segments) {
       add_segments();
     }
-    if (like_.block_rows > 0) {
-      add_blocks();
-    }
   }
 
   // By the kernels of the stream's device.
@@ -103,8 +100,6 @@ class Trial {
   }
 
  private:
-  static constexpr int side = 24; // of a block of the block list
-
   AttentionCase small() const {
     const auto& f = like_.features;
     const bool few = metal::packs_rows(like_);
@@ -133,14 +128,11 @@ class Trial {
     c.sinks = f.sinks;
     c.bias = f.bias ? "1xHxNxN" : "";
     c.mask = f.mask ? "Bx1xNxN" : "";
+    if (like_.block_rows > 0) {
+      c.blocks = BlockSides{24, 24};
+    }
     c.dropout = f.dropout ? 0.25f : 0.0f;
     return c;
-  }
-
-  // Hides the pairs from the formulas, which know masks alone.
-  void hide(const mx::array& keep) {
-    auto& mask = plain_.options.mask;
-    mask = mask ? mx::logical_and(*mask, keep, mx::Device::cpu) : keep;
   }
 
   // Three documents of the keys; the queries are the last of the positions.
@@ -162,32 +154,10 @@ class Trial {
       return mx::broadcast_to(mx::array(of.data(), {1, N}), {c.B, N});
     };
     ours_.options.segments = Segments{ids(q), ids(k)};
-    hide(mx::array(same.begin(), {1, 1, c.Nq, c.Nk}, mx::bool_));
-  }
-
-  // Every third block is off.
-  void add_blocks() {
-    const auto& c = ours_.attention;
-    const int rows = (c.Nq + side - 1) / side;
-    const int columns = (c.Nk + side - 1) / side;
-    const auto on = [&](int row, int column) {
-      return (row + column) % 3 != 0;
-    };
-    std::vector<std::uint8_t> list;
-    for (int row = 0; row < rows; ++row) {
-      for (int column = 0; column < columns; ++column) {
-        list.push_back(on(row, column));
-      }
-    }
-    std::vector<std::uint8_t> keep;
-    for (int i = 0; i < c.Nq; ++i) {
-      for (int j = 0; j < c.Nk; ++j) {
-        keep.push_back(on(i / side, j / side));
-      }
-    }
-    ours_.options.blocks = BlockList{
-        mx::array(list.begin(), {1, 1, rows, columns}, mx::bool_), side, side};
-    hide(mx::array(keep.begin(), {1, 1, c.Nq, c.Nk}, mx::bool_));
+    // The formulas know masks alone.
+    const mx::array keep(same.begin(), {1, 1, c.Nq, c.Nk}, mx::bool_);
+    auto& mask = plain_.options.mask;
+    mask = mask ? mx::logical_and(*mask, keep, mx::Device::cpu) : keep;
   }
 
   const Problem& like_;

@@ -116,8 +116,7 @@ std::vector<Array> results(const Call& call, Pass pass, Extent extent) {
       return {{"dbias", bias->element, {B, H, rows, bias->shape[3]}}};
     }
     default:
-      return {
-          {"O", element, {B, H, rows, p.Dv}}, {"L", f32, {B, H, rows}}};
+      return {{"O", element, {B, H, rows, p.Dv}}, {"L", f32, {B, H, rows}}};
   }
 }
 
@@ -139,7 +138,9 @@ std::vector<Array> sums(
           {"dV_sum", f32, {B, H, rows, p.Dv}}};
     case Pass::dbias:
       return {
-          {"totals", f32, {B, H, tiles, plan.rows / 8 * plan.columns / 8 * 64}}};
+          {"totals",
+           f32,
+           {B, H, tiles, plan.rows / 8 * plan.columns / 8 * 64}}};
     default:
       return {
           {"O_sum", f32, {B, H, rows, p.Dv}},

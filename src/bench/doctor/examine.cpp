@@ -37,7 +37,12 @@ std::vector<AttentionCase> calls() {
   add([](auto& c) { c.prefix = 9; });
   add([](auto& c) { c.chunk = 48; });
   add([](auto& c) { c.mask = "Bx1xNxN"; });
+  add([](auto& c) { c.blocks = BlockSides{24, 40}; });
   add([](auto& c) { c.bias = "1xHxNxN"; });
+  add([](auto& c) { c.bias = "Bx1x1xN"; });
+  add([](auto& c) { c.bias = "1xHxNx1"; });
+  add([](auto& c) { c.Hkv = 1; });
+  add([](auto& c) { c.Hkv = c.Hq; });
   add([](auto& c) { c.alibi = true; });
   add([](auto& c) { c.softcap = 2.0f; });
   add([](auto& c) { c.sinks = true; });
@@ -53,6 +58,7 @@ std::vector<AttentionCase> calls() {
     c.prefix = 9;
     c.chunk = 64;
     c.mask = "Bx1xNxN";
+    c.blocks = BlockSides{24, 40};
     c.bias = "1xHxNxN";
     c.alibi = c.sinks = true;
     c.softcap = 2.0f;
@@ -62,7 +68,7 @@ std::vector<AttentionCase> calls() {
 }
 
 constexpr std::pair<int, int> head_dims[] = {
-    {64, 64}, {128, 128}, {40, 72}, {80, 80}, {256, 256}};
+    {64, 64}, {128, 128}, {40, 72}, {80, 80}, {256, 256}, {512, 512}};
 
 std::vector<std::pair<std::string, std::string>> plans_of(
     const Explanation& explanation) {
@@ -88,7 +94,7 @@ std::vector<AttentionCase> doctor_cases(bool quick) {
         c.dtype = dtype;
         c.D = D;
         c.Dv = Dv;
-        // Every seventh: 3 dtypes and 5 head dimensions go round apart.
+        // Every seventh: 3 dtypes and 6 head dimensions go round apart.
         if (!quick || number % 7 == 0) {
           all.push_back(c);
         }

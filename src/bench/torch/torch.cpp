@@ -24,7 +24,7 @@ json shape_of(
   return text.empty() ? json() : json(resolve(text, c, what));
 }
 
-json to_json(const AttentionCase& c) {
+json to_json(const AttentionCase& c, const std::optional<mx::array>& mask) {
   const auto number = [](const auto& x) {
     return x ? json(*x) : json();
   };
@@ -47,7 +47,7 @@ json to_json(const AttentionCase& c) {
       {"alibi", c.alibi},
       {"sinks", c.sinks},
       {"bias", shape_of(c.bias, c, "--bias")},
-      {"mask", shape_of(c.mask, c, "--mask")},
+      {"mask", mask ? json(mask->shape()) : json()},
       {"dropout", c.dropout}};
 }
 
@@ -56,20 +56,20 @@ class TorchContender : public Contender {
   TorchContender(Child& child, const Arrays& arrays)
       : child_(child), arrays_(arrays) {
     const Exchange exchange;
-    const auto& o = arrays.options;
+    const auto mask = kept(arrays);
     exchange.put("Q", arrays.Q);
     exchange.put("K", arrays.K);
     exchange.put("V", arrays.V);
     exchange.put("dO", arrays.dO);
-    if (o.mask) {
-      exchange.put("mask", *o.mask);
+    if (mask) {
+      exchange.put("mask", *mask);
     }
-    if (o.bias) {
-      exchange.put("bias", *o.bias);
+    if (arrays.options.bias) {
+      exchange.put("bias", *arrays.options.bias);
     }
     const auto answer =
         ask(child,
-            {{"case", to_json(arrays.attention)},
+            {{"case", to_json(arrays.attention, mask)},
              {"folder", exchange.folder().string()}});
     skipped = answer.value("error", answer.value("skipped", std::string()));
   }

@@ -103,7 +103,7 @@ TEST(Doctor, QuickHasEveryMaskDtypeAndHeadDimension) {
   for (const auto& c : bench::doctor_cases(false)) {
     all_masks.insert(mask_of(c));
   }
-  EXPECT_EQ(sides.size(), 15u);
+  EXPECT_EQ(sides.size(), 18u);
   EXPECT_EQ(masks, all_masks);
 }
 
