@@ -52,7 +52,12 @@ Array layout_of(const std::vector<Array>& operands) {
   return layout;
 }
 
-std::vector<Array> loop_inputs(const Call& call, Pass pass) {
+std::vector<Array> inputs_of(const Call& call, Pass pass) {
+  if (pass == Pass::delta) {
+    auto inputs = operands(call, {"O", "dO", "dL"});
+    inputs.push_back(layout_of(inputs));
+    return inputs;
+  }
   const bool forward = pass == Pass::forward;
   auto inputs = forward ? operands(call, {"Q", "K", "V"})
                         : operands(call, {"Q", "K", "V", "dO", "L", "D"});
@@ -111,6 +116,8 @@ std::vector<Array> results(const Call& call, Pass pass, Extent extent) {
       return {
           {"dK", element, {B, H, rows, p.D}},
           {"dV", element, {B, H, rows, p.Dv}}};
+    case Pass::delta:
+      return {{"D", f32, {B, H, rows}}};
     case Pass::dbias: {
       const auto* bias = find(call, "bias");
       return {{"dbias", bias->element, {B, H, rows, bias->shape[3]}}};

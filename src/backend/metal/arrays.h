@@ -23,8 +23,9 @@ std::vector<Array> operands(
 // The layout of operands without gaps.
 Array layout_of(const std::vector<Array>& operands);
 
-// What a loop over scores reads: operands, their layout, geometry and numbers.
-std::vector<Array> loop_inputs(const Call& call, Pass pass);
+// What delta or a loop over scores reads: operands and their layout; a loop its
+// geometry and numbers too.
+std::vector<Array> inputs_of(const Call& call, Pass pass);
 
 // Which part of the loop a launch is, as the text reads it.
 Array piece(std::array<int, 7> numbers);
@@ -36,7 +37,7 @@ struct Extent {
   int rows = 0;
 };
 
-// What a loop gives for them.
+// What the pass gives for them.
 std::vector<Array> results(const Call& call, Pass pass, Extent extent);
 
 // What one part of a loop leaves for the next; `tiles` are dbias's.

@@ -27,22 +27,16 @@ class Schedule {
     const auto& plan = std::get<Plan>(planned);
     switch (pass) {
       case Pass::forward:
-        plan.packed ? add_runs(plan) : add_loop(plan);
+        plan.packed ? add_runs(plan) : add_pieces(plan);
         break;
+      case Pass::delta:
       case Pass::dq:
       case Pass::dkv:
       case Pass::dbias:
-        add_loop(plan);
+        add_pieces(plan);
         break;
       case Pass::combine:
         add_combine(plan);
-        break;
-      case Pass::delta:
-        push_rows(
-            plan,
-            operands(call_, {"O", "dO", "dL"}),
-            {row_vector(call_, "D")},
-            {ceil_divide(p_.Nq, plan.simdgroups), p_.Hq, p_.B});
         break;
       case Pass::dslopes: {
         const auto& slopes = *find(call_, "slopes");
@@ -151,7 +145,7 @@ class Schedule {
                               : p_.Nq;
   }
 
-  void add_loop(const Plan& plan) {
+  void add_pieces(const Plan& plan) {
     const auto whole = work(plan);
     const auto [batches, heads, blocks, parts] =
         cut(whole, call_.family, call_.seconds);
@@ -190,7 +184,7 @@ class Schedule {
     Span blocks;
   };
 
-  // The parts of a loop over one piece, its results known by their names and
+  // The parts of one piece's loop, its results known by their names and
   // `suffix`.
   void add_piece(
       const Plan& plan,
@@ -203,7 +197,7 @@ class Schedule {
     const Extent extent = {at.batches.size(), at.heads.size(), rows.size()};
     const int wide = at.blocks.size() * across(plan);
     const auto carried = sums(call_, plan, extent, wide);
-    const auto all_inputs = loop_inputs(call_, plan.pass);
+    const auto all_inputs = inputs_of(call_, plan.pass);
     for (std::size_t number = 0; number < parts.size(); ++number) {
       const auto& [group, range, part] = parts[number];
       auto inputs = all_inputs;
@@ -264,7 +258,7 @@ class Schedule {
         ceil_divide(p_.group() * p_.Nq, plan.rows_of_threadgroup());
     const auto pieces = chunks(runs.count, runs.together);
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-      auto inputs = loop_inputs(call_, Pass::forward);
+      auto inputs = inputs_of(call_, Pass::forward);
       inputs.push_back(piece({0, 0, 0, 0, p_.Nk, runs.keys, pieces[i].lo}));
       auto outputs = of_runs(pieces[i].size());
       for (auto& output : outputs) {

@@ -61,9 +61,26 @@ std::vector<Along> parts_of(const Work& work, int count) {
   return parts;
 }
 
+// D of a block of rows, which has no loop.
+Work work_of_rows(const Problem& p, const Plan& plan) {
+  Work work;
+  work.batches = p.B;
+  work.heads = p.Hq;
+  work.blocks = ceil_divide(p.Nq, plan.rows_of_threadgroup());
+  work.along = 1;
+  work.group = 1;
+  work.bytes = plan.rows_of_threadgroup() *
+      (2.0 * p.Dv * static_cast<double>(size_of(p.dtype)) + 2 * sizeof(float));
+  work.simdgroups = plan.simdgroups;
+  return work;
+}
+
 } // namespace
 
 Work work_of(const Problem& p, const Plan& plan) {
+  if (plan.pass == Pass::delta) {
+    return work_of_rows(p, plan);
+  }
   const bool by_keys = plan.pass == Pass::dkv;
   Work work;
   work.batches = p.B;
@@ -89,11 +106,13 @@ std::vector<Span> chunks(int length, int size) {
   return spans;
 }
 
-double estimated_seconds(double flops, double simdgroups, Family family) {
+double estimated_seconds(const Work& block, double blocks, Family family) {
   const auto limit = limits(family);
-  const double busy =
-      std::min(1.0, simdgroups / (limit.cores * simdgroups_of_core));
-  return flops / (limit.flops * share_of_peak * busy);
+  const double busy = std::min(
+      1.0, blocks * block.simdgroups / (limit.cores * simdgroups_of_core));
+  const double seconds =
+      std::max(block.flops / limit.flops, block.bytes / limit.bytes);
+  return blocks * seconds / (share_of_peak * busy);
 }
 
 Cut cut(const Work& work, Family family, double seconds) {
@@ -105,8 +124,7 @@ Cut cut(const Work& work, Family family, double seconds) {
     return static_cast<double>(batches) * heads * blocks;
   };
   const auto time = [&] {
-    return estimated_seconds(
-        threadgroups() * work.flops, threadgroups() * work.simdgroups, family);
+    return estimated_seconds(work, threadgroups(), family);
   };
   // Where one block alone fills the GPU, only its loop is left to cut.
   while (time() > seconds && threadgroups() > 1 &&
@@ -130,9 +148,10 @@ Runs runs_of(
   const double blocks = 1.0 * p.B * p.Hkv * ceil_divide(p.group() * p.Nq, rows);
   Runs runs;
   const auto time = [&](int together) {
-    const double flops = 2.0 * rows * features_multiplied(plan) * runs.keys;
-    return estimated_seconds(
-        flops * blocks * together, plan.simdgroups * blocks * together, family);
+    Work block;
+    block.flops = 2.0 * rows * features_multiplied(plan) * runs.keys;
+    block.simdgroups = plan.simdgroups;
+    return estimated_seconds(block, blocks * together, family);
   };
   const int enough = ceil_divide(wanted, std::max(1, p.B * p.Hkv));
   const int keys = ceil_divide(ceil_divide(p.Nk, enough), unit) * unit;

@@ -23,6 +23,7 @@ struct Work {
   int group = 1;
   // The most that a block of one head takes, and what shares it.
   double flops = 0;
+  double bytes = 0; // of device memory, where that is what takes the time
   int simdgroups = 1;
 };
 
@@ -49,9 +50,9 @@ struct Cut {
 // cut does not change a bit of the result.
 Cut cut(const Work& work, Family family, double seconds);
 
-// An estimate of the time of a launch from its multiplies and adds and the
-// simdgroups that share them. Two fifths of the peak are taken for granted.
-double estimated_seconds(double flops, double simdgroups, Family family);
+// An estimate of the time that a launch of so many blocks takes. Two fifths of
+// the GPU's peaks are taken for granted, where there are simdgroups enough.
+double estimated_seconds(const Work& block, double blocks, Family family);
 
 // How few queries meet their keys: `count` runs of `keys` keys, `together` of
 // them a launch.

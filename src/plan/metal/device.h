@@ -33,21 +33,22 @@ struct Limits {
   int registers = 128;
   int cores = 0;    // of its smallest GPU
   double flops = 0; // float32 multiplies and adds a second of it, at peak
+  double bytes = 0; // a second between it and memory
 };
 
-// Cores times 128 lanes times 2 times the clock.
+// Cores times 128 lanes times 2 times the clock; bytes as Apple states them.
 constexpr Limits limits(Family family) {
   switch (family) {
     case Family::m2:
-      return {.cores = 8, .flops = 8 * 256 * 1.40e9};
+      return {.cores = 8, .flops = 8 * 256 * 1.40e9, .bytes = 100e9};
     case Family::m3:
-      return {.cores = 8, .flops = 8 * 256 * 1.38e9};
+      return {.cores = 8, .flops = 8 * 256 * 1.38e9, .bytes = 100e9};
     case Family::m4:
-      return {.cores = 8, .flops = 8 * 256 * 1.58e9};
+      return {.cores = 8, .flops = 8 * 256 * 1.58e9, .bytes = 120e9};
     case Family::m1:
       break;
   }
-  return {.cores = 7, .flops = 7 * 256 * 1.28e9};
+  return {.cores = 7, .flops = 7 * 256 * 1.28e9, .bytes = 68e9};
 }
 
 } // namespace tessera::metal

@@ -179,10 +179,12 @@ Planned make_plan(
       return plan;
     case Pass::combine:
     case Pass::delta:
-      plan.simdgroups = 4; // a row each
+      plan.rows = 1;
+      plan.simdgroups = 4;
       return plan;
     case Pass::dslopes:
     case Pass::dsinks:
+      plan.simdgroups = 32; // few threadgroups, each with all of a head's rows
       return plan;
   }
   const auto planned = plan_loop(plan, family);

@@ -46,9 +46,13 @@ std::optional<Refusal> why_not(const Plan& plan, Family family) {
   const auto need = resources(plan);
   // A bit for each element of a lane, in one word.
   const int most_columns = 16 * 64 / (plan.rows > 0 ? plan.rows : 8);
+  const auto why_not_tile = [&] {
+    const auto rows = why_not_side("rows of a simdgroup", plan.rows, 32);
+    return rows ? rows
+                : why_not_side("columns of a tile", plan.columns, most_columns);
+  };
   for (const auto& refusal :
-       {why_not_side("rows of a simdgroup", plan.rows, 32),
-        why_not_side("columns of a tile", plan.columns, most_columns),
+       {by_scores(plan.pass) ? why_not_tile() : std::nullopt,
         why_not_block("head block", plan.head_block, plan.D),
         why_not_block("value block", plan.value_block, plan.Dv),
         more_than("threads", plan.threads(), limit.threads, family),

@@ -7,7 +7,7 @@ namespace tessera::test {
 namespace {
 
 struct Split {
-  const char* what;
+  std::string what;
   Case c;
 };
 
@@ -52,6 +52,9 @@ TEST(MetalSplit, ChangesNoBit) {
         EXPECT_GT(launches_of(metal::Pass::forward, *launcher), 1);
         EXPECT_GT(launches_of(metal::Pass::dkv, *launcher), 1);
         EXPECT_GT(launches_of(metal::Pass::dq, *launcher), 1);
+      }
+      if (seconds == 1e-6 && what == "dense") {
+        EXPECT_GT(launches_of(metal::Pass::delta, *launcher), 1);
       }
       if (seconds == 1e-6 && c.problem.features.bias) {
         EXPECT_GT(launches_of(metal::Pass::dbias, *launcher), 1);

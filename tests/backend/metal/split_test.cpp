@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "plan/metal/planner.h"
+
 namespace tessera::metal {
 namespace {
 
@@ -40,10 +42,7 @@ TEST(MetalCut, LeavesNothingOutAndKeepsToItsTime) {
           expect_whole(pieces.blocks, blocks);
           const double threadgroups = 1.0 * pieces.batches[0].size() *
               pieces.heads[0].size() * pieces.blocks[0].size();
-          const double time = estimated_seconds(
-              threadgroups * work.flops,
-              threadgroups * work.simdgroups,
-              Family::m1);
+          const double time = estimated_seconds(work, threadgroups, Family::m1);
           EXPECT_LE(
               time / static_cast<double>(pieces.parts.size()), 1.01 * seconds);
           EXPECT_TRUE(pieces.parts.front().part.begins);
@@ -52,6 +51,26 @@ TEST(MetalCut, LeavesNothingOutAndKeepsToItsTime) {
       }
     }
   }
+}
+
+// 2 x 136 MB at two fifths of 68 GB/s are 10 ms.
+TEST(MetalCut, CountsTheBytesOfDelta) {
+  Problem p;
+  p.B = 1;
+  p.Hq = p.Hkv = 2;
+  p.Nq = p.Nk = 1 << 18;
+  p.D = p.Dv = 128;
+  p.dtype = Dtype::bfloat16;
+  const auto planned = make_plan(p, Pass::delta, Family::m1);
+  const auto& plan = std::get<Plan>(planned);
+  const auto work = work_of(p, plan);
+  EXPECT_EQ(plan.rows_of_threadgroup(), 4);
+  EXPECT_NEAR(
+      estimated_seconds(work, 2.0 * work.blocks, Family::m1), 0.010, 0.0003);
+  const Cut pieces = cut(work, Family::m1, 5.1e-3);
+  EXPECT_EQ(pieces.heads.size(), 2u);
+  EXPECT_EQ(pieces.blocks.size(), 1u);
+  EXPECT_EQ(cut(work, Family::m1, 2.6e-3).blocks.size(), 2u);
 }
 
 // A bias of one row keeps a GPU busy with one block of many simdgroups.
@@ -69,11 +88,8 @@ TEST(MetalCut, CutsALoopBetweenTiles) {
   auto work = work_of_size(1, 1, 1);
   work.group = 2;
   const auto parts = [&](double share) {
-    return cut(work,
-               Family::m1,
-               estimated_seconds(work.flops, work.simdgroups, Family::m1) /
-                   share)
-        .parts;
+    const double whole = estimated_seconds(work, 1, Family::m1);
+    return cut(work, Family::m1, whole / share).parts;
   };
   EXPECT_EQ(parts(0.9).size(), 1u);
   const auto two = parts(1.9);

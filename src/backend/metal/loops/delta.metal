@@ -1,9 +1,11 @@
 // D = rowsum(dO * O) - dL, a simdgroup a row; the cotangent of L, where there
-// is one, enters dS = P * (dP - D) in the same place.
-const int row = int(threadgroup_position_in_grid.x) * simdgroups +
+// is one, enters dS = P * (dP - D) in the same place. D is [.., rows of the
+// piece].
+const int first = piece[0] * M;
+const int row = first + int(threadgroup_position_in_grid.x) * M +
     int(simdgroup_index_in_threadgroup);
-const int head = int(threadgroup_position_in_grid.y);
-const int batch = int(threadgroup_position_in_grid.z);
+const int head = piece[1] + int(threadgroup_position_in_grid.y);
+const int batch = piece[2] + int(threadgroup_position_in_grid.z);
 const int Nq = int(O_sides[2]);
 if (row < Nq) {
   const O_pointer o =
@@ -19,6 +21,11 @@ if (row < Nq) {
 #if HAS_DL
     sum -= dL[batch * dL_steps[0] + head * dL_steps[1] + row * dL_steps[2]];
 #endif
-    D[(int64_t(batch) * int(O_sides[1]) + head) * Nq + row] = sum;
+    const int rows_out =
+        min(Nq, first + int(threads_per_grid.x) / threads * M) - first;
+    const int heads_out = int(threads_per_grid.y);
+    const int64_t out = int64_t(threadgroup_position_in_grid.z) * heads_out +
+        int(threadgroup_position_in_grid.y);
+    D[out * rows_out + row - first] = sum;
   }
 }

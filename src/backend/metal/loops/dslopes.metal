@@ -1,5 +1,6 @@
 // The gradient of the slopes [B or 1, Hq] from the sums of the rows
-// [B, Hq, Nq], a simdgroup a slope.
+// [B, Hq, Nq], a threadgroup a slope.
+threadgroup float parts[simdgroups];
 const int head = int(threadgroup_position_in_grid.x);
 const int own_batch = int(threadgroup_position_in_grid.y);
 const int Nq = int(dslope_rows_sides[2]);
@@ -9,11 +10,16 @@ for (int b = one_batch ? 0 : own_batch;
      b < (one_batch ? int(dslope_rows_sides[0]) : own_batch + 1);
      ++b) {
   const int64_t row = (int64_t(b) * int(dslope_rows_sides[1]) + head) * Nq;
-  for (int i = int(thread_index_in_simdgroup); i < Nq; i += 32) {
+  for (int i = int(thread_index_in_threadgroup); i < Nq; i += threads) {
     sum += dslope_rows[row + i];
   }
 }
-sum = simd_sum(sum);
-if (thread_index_in_simdgroup == 0) {
+sum = sum_of_all(
+    sum,
+    parts,
+    simdgroup_index_in_threadgroup,
+    thread_index_in_simdgroup,
+    simdgroups);
+if (thread_index_in_threadgroup == 0) {
   dslopes[own_batch * int(dslope_rows_sides[1]) + head] = dslopes_type(sum);
 }

@@ -34,6 +34,22 @@ inline float column_sum(float x) {
   return x + simd_shuffle_xor(x, 16);
 }
 
+// Of all threads of a threadgroup, in the order of its simdgroups; `parts`
+// holds a number for each.
+inline float sum_of_all(
+    float x, threadgroup float* parts, uint simdgroup, uint lane, int count) {
+  x = simd_sum(x);
+  if (lane == 0) {
+    parts[simdgroup] = x;
+  }
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  x = 0.0f;
+  for (int i = 0; i < count; ++i) {
+    x += parts[i];
+  }
+  return x;
+}
+
 // sum += a * b, of 8x8 matrices. Operands of 16 bits are widened before: on M1
 // to M4 float32 products take no longer, and P and dS are not rounded.
 inline void multiply_add(thread float2& sum, float2 a, float2 b) {
