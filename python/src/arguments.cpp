@@ -223,4 +223,25 @@ AttentionKeywords attention_keywords(const nb::kwargs& given) {
   return keywords;
 }
 
+std::string attention_signature(const char* name, const char* result) {
+  return fmt::format(
+      "def {}(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, "
+      "scale: float | None = None, causal: bool = False, "
+      "mask: str | mlx.core.array | None = None, "
+      "bias: mlx.core.array | None = None, "
+      "window: tuple[int | None, int | None] | None = None, "
+      "segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None "
+      "= None, "
+      "prefix: int | mlx.core.array | None = None, chunk: int | None = None, "
+      "alibi: mlx.core.array | None = None, softcap: float | None = None, "
+      "sinks: mlx.core.array | None = None, dropout: float = 0.0, "
+      "seed: int | mlx.core.array | None = None, "
+      "blocks: tuple[mlx.core.array, int, int] | None = None, "
+      "return_lse: bool = False, implementation: str = 'auto', "
+      "block_size: int | None = None, "
+      "stream: mlx.core.Stream | mlx.core.Device | None = None) -> {}",
+      name,
+      result);
+}
+
 } // namespace tessera::python

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <typeinfo>
 #include <vector>
@@ -89,5 +90,8 @@ struct AttentionKeywords {
 };
 
 AttentionKeywords attention_keywords(const nb::kwargs& given);
+
+// The types of a function that takes what `attention` takes, for its stub.
+std::string attention_signature(const char* name, const char* result);
 
 } // namespace tessera::python

@@ -11,24 +11,6 @@ using namespace nb::literals;
 
 constexpr const char* op = "attention";
 
-constexpr const char* attention_signature =
-    "def attention(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, "
-    "scale: float | None = None, causal: bool = False, "
-    "mask: str | mlx.core.array | None = None, "
-    "bias: mlx.core.array | None = None, "
-    "window: tuple[int | None, int | None] | None = None, "
-    "segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None "
-    "= None, "
-    "prefix: int | mlx.core.array | None = None, chunk: int | None = None, "
-    "alibi: mlx.core.array | None = None, softcap: float | None = None, "
-    "sinks: mlx.core.array | None = None, dropout: float = 0.0, "
-    "seed: int | mlx.core.array | None = None, "
-    "blocks: tuple[mlx.core.array, int, int] | None = None, "
-    "return_lse: bool = False, implementation: str = 'auto', "
-    "block_size: int | None = None, "
-    "stream: mlx.core.Stream | mlx.core.Device | None = None) "
-    "-> mlx.core.array | tuple[mlx.core.array, mlx.core.array]";
-
 constexpr const char* attention_doc =
     R"(Attention with any mask, in memory linear in the length.
 
@@ -106,14 +88,16 @@ nb::object attention_call(
 } // namespace
 
 void add_attention(nb::module_& module) {
+  const auto signature = attention_signature(
+      op, "mlx.core.array | tuple[mlx.core.array, mlx.core.array]");
   module.def(
-      "attention",
+      op,
       &attention_call,
       "q"_a,
       "k"_a,
       "v"_a,
       "keywords"_a,
-      nb::sig(attention_signature),
+      nb::sig(signature.c_str()),
       attention_doc);
 }
 

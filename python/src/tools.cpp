@@ -121,6 +121,8 @@ void use_table_of(const std::optional<std::filesystem::path>& file) {
 } // namespace
 
 void add_tools(nb::module_& module) {
+  const auto signature =
+      attention_signature("explain", "dict[str, typing.Any]");
   module.def(
       "explain",
       &explain_call,
@@ -128,21 +130,30 @@ void add_tools(nb::module_& module) {
       "k"_a,
       "v"_a,
       "keywords"_a,
+      nb::sig(signature.c_str()),
       R"(Which implementation a call of `attention` takes, why, and with which tiles.
 
 Takes what `attention` takes and computes nothing: arrays of zeros serve.
 
 Returns:
     A dictionary of ``implementation`` ("tessera/cpu", "tessera/metal" or
-    "mlx"), ``reason`` and
-    ``passes``, a dictionary for the forward and the backward pass (and dbias
-    with a bias) with ``rows`` and ``columns`` of a tile, ``threads``,
-    ``instruction_set``, ``workspace_bytes`` and ``tuned``; on Metal one for each
-    kernel, with its plan.
+    "mlx"), ``reason`` and ``passes``: a dictionary for the forward and the
+    backward pass (and dbias with a bias) with ``rows`` and ``columns`` of a tile,
+    ``threads``, ``instruction_set``, ``workspace_bytes`` and ``tuned``; on Metal
+    one for each kernel, with its plan.
 
 Raises:
     ValueError, TypeError: As `attention` does.)");
-  module.def("system_info", &system_facts, "What this process runs on.");
+  module.def(
+      "system_info",
+      &system_facts,
+      R"(What this process runs on.
+
+Returns:
+    ``tessera_version``, ``mlx_version``, ``device``, ``backends``,
+    ``processor``, ``instruction_set`` and ``threads`` of Tessera's kernels,
+    ``memory_gib``, ``gpu``, ``blas`` that MLX's matrix products run in, and
+    ``blas_kernels``.)");
   module.def(
       "matmul_rate",
       &matmul_rate,
@@ -170,9 +181,13 @@ Returns:
       "use_table",
       &use_table_of,
       "file"_a.none(),
-      "Makes plans follow a table that `tune` saved, in the whole process; "
-      "None "
-      "leaves it.");
+      R"(Makes plans follow a table of `tune`, in the whole process.
+
+Args:
+    file: The table; None for none any more.
+
+Raises:
+    ValueError: A file that is no table.)");
 }
 
 } // namespace tessera::python

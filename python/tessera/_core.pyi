@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import os
 import pathlib
+from typing import Any
 
 import mlx.core
 
@@ -87,7 +88,7 @@ def doctor(quick: bool) -> str:
 
 def default_table_path() -> pathlib.Path: ...
 
-def explain(q: object, k: object, v: object, **keywords) -> dict:
+def explain(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, scale: float | None = None, causal: bool = False, mask: str | mlx.core.array | None = None, bias: mlx.core.array | None = None, window: tuple[int | None, int | None] | None = None, segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None = None, prefix: int | mlx.core.array | None = None, chunk: int | None = None, alibi: mlx.core.array | None = None, softcap: float | None = None, sinks: mlx.core.array | None = None, dropout: float = 0.0, seed: int | mlx.core.array | None = None, blocks: tuple[mlx.core.array, int, int] | None = None, return_lse: bool = False, implementation: str = 'auto', block_size: int | None = None, stream: mlx.core.Stream | mlx.core.Device | None = None) -> dict[str, Any]:
     """
     Which implementation a call of `attention` takes, why, and with which tiles.
 
@@ -95,18 +96,25 @@ def explain(q: object, k: object, v: object, **keywords) -> dict:
 
     Returns:
         A dictionary of ``implementation`` ("tessera/cpu", "tessera/metal" or
-        "mlx"), ``reason`` and
-        ``passes``, a dictionary for the forward and the backward pass (and dbias
-        with a bias) with ``rows`` and ``columns`` of a tile, ``threads``,
-        ``instruction_set``, ``workspace_bytes`` and ``tuned``; on Metal one for each
-        kernel, with its plan.
+        "mlx"), ``reason`` and ``passes``: a dictionary for the forward and the
+        backward pass (and dbias with a bias) with ``rows`` and ``columns`` of a tile,
+        ``threads``, ``instruction_set``, ``workspace_bytes`` and ``tuned``; on Metal
+        one for each kernel, with its plan.
 
     Raises:
         ValueError, TypeError: As `attention` does.
     """
 
 def system_info() -> dict:
-    """What this process runs on."""
+    """
+    What this process runs on.
+
+    Returns:
+        ``tessera_version``, ``mlx_version``, ``device``, ``backends``,
+        ``processor``, ``instruction_set`` and ``threads`` of Tessera's kernels,
+        ``memory_gib``, ``gpu``, ``blas`` that MLX's matrix products run in, and
+        ``blas_kernels``.
+    """
 
 def matmul_rate(n: int = 2048, repeats: int = 3) -> float:
     """GF/s of MLX's float32 matmul of two n x n matrices."""
@@ -126,7 +134,13 @@ def attention_profile() -> dict:
 
 def use_table(file: str | os.PathLike | None) -> None:
     """
-    Makes plans follow a table that `tune` saved, in the whole process; None leaves it.
+    Makes plans follow a table of `tune`, in the whole process.
+
+    Args:
+        file: The table; None for none any more.
+
+    Raises:
+        ValueError: A file that is no table.
     """
 
 def plan(flags: Sequence[str]) -> str:

@@ -11,7 +11,8 @@ from ._patch import patch
 
 
 class FlashAttentionBenchmark:
-    """Tessera's attention beside MLX's own.
+    """Tessera's attention beside MLX's own: time in seconds of a forward and a backward
+    pass, memory in bytes.
 
     Args:
         **case: What else of a case `tessera.benchmark` takes: ``heads``, ``causal``,
@@ -28,16 +29,12 @@ class FlashAttentionBenchmark:
 
         Returns:
             By ``(seq_len, head_dim, batch_size)``: ``mlx`` and ``flash``, each
-            ``{"time", "memory"}``, in seconds of a forward and a backward pass and in
-            bytes; ``speedup``, mlx over flash; ``memory_reduction``, what of mlx's
-            memory is spared. None where something was not to be measured.
+            ``{"time", "memory"}``; ``speedup``, mlx over flash; ``memory_reduction``,
+            what of mlx's memory is spared. None where something was not to be
+            measured.
         """
-        result = benchmark(
-            seq_lengths=list(seq_lengths),
-            head_dims=list(head_dims),
-            batch_sizes=list(batch_sizes),
-            **self.case,
-        )
+        lists = {"seq_lengths": seq_lengths, "head_dims": head_dims, "batch_sizes": batch_sizes}
+        result = benchmark(**{name: list(values) for name, values in lists.items()}, **self.case)
         return {
             (one["seq_len"], one["head_dim"], one["batch_size"]): {
                 "mlx": {key: one["mlx"].get(key) for key in ("time", "memory")},
@@ -47,6 +44,22 @@ class FlashAttentionBenchmark:
             }
             for one in result["results"]
         }
+
+    def benchmark_mlx_attention(
+        self, batch_size: int, seq_len: int, head_dim: int
+    ) -> tuple[float, int]:
+        """``(time, memory)`` of MLX's own op."""
+        return self._one(batch_size, seq_len, head_dim, "mlx")
+
+    def benchmark_flash_attention(
+        self, batch_size: int, seq_len: int, head_dim: int
+    ) -> tuple[float, int]:
+        """``(time, memory)`` of Tessera's attention."""
+        return self._one(batch_size, seq_len, head_dim, "flash")
+
+    def _one(self, batch_size: int, seq_len: int, head_dim: int, who: str) -> tuple[float, int]:
+        (result,) = self.benchmark_attention([seq_len], [head_dim], [batch_size]).values()
+        return result[who]["time"], result[who]["memory"]
 
 
 def _zeros(seq_len: int, head_dim: int, heads: int = 1, batch_size: int = 1) -> mx.array:

@@ -19,6 +19,13 @@ def test_benchmark_has_its_keys():
         assert one["memory_reduction"] == pytest.approx(spared / one["mlx"]["memory"])
 
 
+@pytest.mark.parametrize("who", ["mlx", "flash"])
+def test_benchmark_of_one(who):
+    benchmark = tessera.FlashAttentionBenchmark(rounds=1)
+    time, memory = getattr(benchmark, f"benchmark_{who}_attention")(2, 64, 16)
+    assert 0 < time < 60 and memory > 2 * 64 * 16 * 4
+
+
 def test_block_size_is_one_that_attention_takes():
     adaptive = tessera.AdaptiveFlashAttention()
     size = adaptive.get_optimal_block_size(512, 64, 1 << 30)

@@ -126,9 +126,56 @@ def test_optimized_lora():
     assert close(module(x), base(x) + 4.0 * (x @ module.lora_a @ module.lora_b))
     module.train()
     assert not close(module(x), base(x) + 4.0 * (x @ module.lora_a @ module.lora_b))
-    assert module.base_layer is base and (module.r, module.alpha) == (4, 16)
+    assert module.base_layer is base and (module.r, module.alpha, module.dropout) == (4, 16, 0.5)
+    assert not hasattr(module, "attention")
+    assert {name for name, _ in tree_flatten(module.trainable_parameters())} == {"lora_a", "lora_b"}
     with pytest.raises(ValueError, match="rank"):
         tessera.OptimizedLoRALinear(base, r=0)
+
+
+class Attentive(nn.Linear):
+    """A linear module with an attention of its own before it."""
+
+    def __init__(self, dims, num_heads):
+        super().__init__(dims, dims)
+        self.dims, self.num_heads = dims, num_heads
+        self.attention = Plain(dims, num_heads)
+
+    def __call__(self, x):
+        return super().__call__(self.attention(x))
+
+
+class Plain(nn.Module):
+    """Attention by plain formulas."""
+
+    def __init__(self, dims, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            self[name] = nn.Linear(dims, dims, bias=False)
+
+    def __call__(self, x):
+        projected = (self[f"{name}_proj"](x) for name in "qkv")
+        q, k, v = (mx.unflatten(y, -1, (self.num_heads, -1)).swapaxes(1, 2) for y in projected)
+        p = mx.softmax(q @ k.swapaxes(2, 3) / q.shape[-1] ** 0.5, axis=-1)
+        return self.out_proj(mx.flatten((p @ v).swapaxes(1, 2), -2, -1))
+
+
+def test_optimized_lora_takes_over_an_attention():
+    base = Attentive(DIMS, HEADS)
+    x = mx.random.normal((2, 9, DIMS))
+    want = base(x)
+    mx.eval(want)
+    module = tessera.OptimizedLoRALinear(base, r=2)
+    assert isinstance(module.attention, tessera.OptimizedMultiHeadAttention)
+    before = tessera.attention_profile()["calls"]
+    assert close(module(x), want)
+    assert tessera.attention_profile()["calls"] == before + 1
+    assert {name for name, _ in tree_flatten(module.trainable_parameters())} == {"lora_a", "lora_b"}
+    other = Attentive(DIMS, HEADS)
+    other.attention = nn.MultiHeadAttention(DIMS, HEADS)
+    with pytest.raises(ValueError, match=r"\[OptimizedLoRALinear\] expected .*; got query_proj"):
+        tessera.OptimizedLoRALinear(other)
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -5,6 +5,7 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 
 from .attention import attend, split_heads
 from .lora import LoRALinear
@@ -74,21 +75,56 @@ class OptimizedLoRALinear(LoRALinear):
     """`LoRALinear` with the factor ``alpha / r``.
 
     Args:
-        base_layer: The linear module, which is kept and frozen.
+        base_layer: The linear module, which is kept and frozen. Where it has an
+            ``attention`` of its own, with q_proj, k_proj, v_proj and out_proj, an
+            `OptimizedMultiHeadAttention` of its ``dims`` and ``num_heads`` takes over
+            the weights and that place.
         r: The rank.
         alpha: Over ``r``, the factor.
-        dropout: As for `LoRALinear`.
+        dropout: As for `LoRALinear`; the attribute is the number.
+
+    Raises:
+        ValueError: A rank below 1, a dropout outside [0, 1), or an attention of other
+            parameters.
     """
 
     def __init__(self, base_layer: nn.Module, r: int = 8, alpha: float = 16, dropout: float = 0.0):
         super().__init__(base_layer, r, dropout, alpha / max(r, 1))
+        self._dropout = self.pop("dropout")
         self.r = r
         self.alpha = alpha
+        self.dropout = dropout
+        if hasattr(base_layer, "attention"):
+            base_layer.attention = _same_attention(base_layer)
+            base_layer.attention.freeze()
 
     @property
     def base_layer(self) -> nn.Module:
         """The module that is adapted; ``linear`` by mlx-lm's name."""
         return self.linear
+
+    @property
+    def attention(self) -> OptimizedMultiHeadAttention:
+        """That of `base_layer`, where it has one."""
+        return self.linear.attention
+
+    def _dropped(self, x: mx.array) -> mx.array:
+        return self._dropout(x)
+
+
+def _same_attention(layer: nn.Module) -> OptimizedMultiHeadAttention:
+    """Ours, with the weights of the layer's own."""
+    theirs = layer.attention.parameters()
+    bias = "bias" in theirs.get("q_proj", {})
+    ours = OptimizedMultiHeadAttention(layer.dims, layer.num_heads, bias)
+    want, got = (dict(tree_flatten(p)) for p in (ours.parameters(), theirs))
+    if {n: x.shape for n, x in want.items()} != {n: x.shape for n, x in got.items()}:
+        raise ValueError(
+            "[OptimizedLoRALinear] expected a base_layer whose attention has the parameters "
+            f"{', '.join(want)} of its dims {layer.dims}; got {', '.join(got)}"
+        )
+    ours.update(theirs)
+    return ours
 
 
 def create_optimized_lora_model(model: nn.Module, args: Any) -> nn.Module:
