@@ -10,12 +10,14 @@ slopes = mx.array([2.0 ** -(h + 1) for h in range(H)])
 
 
 def loss(q, k, v, slopes):
-    out = tessera.attention(q, k, v, causal=True, window=(255, 0), alibi=slopes, softcap=30.0)
+    features = {"window": (255, 0), "alibi": slopes, "softcap": 30.0}
+    out = tessera.attention(q, k, v, causal=True, **features)
     return (out * out).mean()
 
 
-value, gradients = mx.value_and_grad(loss, argnums=(0, 1, 2, 3))(q, k, v, slopes)
-print(f"loss {value.item():.4f}, gradients {[tuple(g.shape) for g in gradients]}")
+step = mx.value_and_grad(loss, argnums=(0, 1, 2, 3))
+value, gradients = step(q, k, v, slopes)
+print(f"loss {value.item():.4f}, gradients {[g.shape for g in gradients]}")
 
 told = tessera.explain(q, k, v, causal=True, window=(255, 0))
 print(f"computed by {told['implementation']}: {told['reason']}")

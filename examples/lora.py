@@ -28,7 +28,8 @@ tokens = mx.random.randint(0, 64, (2, 65))
 
 
 def loss(model):
-    return nn.losses.cross_entropy(model(tokens[:, :-1]), tokens[:, 1:], reduction="mean")
+    logits = model(tokens[:, :-1])
+    return nn.losses.cross_entropy(logits, tokens[:, 1:], reduction="mean")
 
 
 optimizer = optim.Adam(learning_rate=1e-2)

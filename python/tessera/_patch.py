@@ -36,7 +36,7 @@ class patch:
 
     Every call is MLX's by meaning: what MLX refuses is refused in its words, masks,
     sinks, grouped heads and dtypes are read as MLX reads them, and calls that
-    Tessera does not take (a GPU, float64, ``force_fused``) stay with MLX. One thing
+    Tessera does not take (CUDA, float64, ``force_fused``) stay with MLX. One thing
     differs: a query that sees no key gets 0.
 
     Args:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 # What the output has to match.
 SAYS = {
@@ -40,6 +41,13 @@ def test_all_are_here():
 def test_example(name):
     out = run(name)
     assert re.search(SAYS[name], out), out
+
+
+def test_each_stands_on_a_page():
+    """The documentation includes them by marks that formatters like to change."""
+    mark = re.compile(r'^--8<-- "examples/(\w+)\.py"$', re.MULTILINE)
+    pages = [file.read_text() for file in (ROOT / "docs").rglob("*.md")]
+    assert sorted(name for page in pages for name in mark.findall(page)) == sorted(SAYS)
 
 
 @pytest.mark.parametrize("name", ["bias", "lora"])
