@@ -49,24 +49,27 @@ def model_of(layers: int) -> llama.Model:
     return model
 
 
-def step(length: int, layers: int, iters: int, ours: bool) -> dict:
+def step(length: int, run: argparse.Namespace, ours: bool) -> dict:
     """The last step's report of a short run, with the peak of memory in GiB."""
     tokens = mx.random.randint(0, 32000, (length,), key=mx.random.key(1)).tolist()
-    model, report = model_of(layers), LastReport()
+    model, report = model_of(run.layers), LastReport()
     mx.eval(model.parameters())
     mx.clear_cache()
     mx.reset_peak_memory()
+    call = llama.TransformerBlock.__call__  # which --grad-checkpoint replaces, for good
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArgs(
             batch_size=1,
-            iters=iters,
+            iters=run.iters,
             steps_per_report=1,
             steps_per_eval=10**9,
             max_seq_length=length + 1,
+            grad_checkpoint=run.grad_checkpoint,
             adapter_file=Path(folder) / "adapters.safetensors",
         )
         with tessera.patch() if ours else contextlib.nullcontext():
             train(model, optim.Adam(1e-5), [(tokens, 0)], None, args, training_callback=report)
+    llama.TransformerBlock.__call__ = call
     return report.info | {"peak_gib": mx.get_peak_memory() / 2**30}
 
 
@@ -75,18 +78,23 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[2048])
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--iters", type=int, default=2)
+    parser.add_argument("--grad-checkpoint", action="store_true", help="mlx-lm's, for both")
+    parser.add_argument("--only", choices=["mlx-lm", "tessera"], help="one of the two")
     args = parser.parse_args()
     for length in args.lengths:
-        theirs = step(length, args.layers, args.iters, ours=False)
-        ours = step(length, args.layers, args.iters, ours=True)
-        for name, one in (("mlx-lm", theirs), ("tessera", ours)):
+        rates = {}
+        for name in [args.only] if args.only else ["mlx-lm", "tessera"]:
+            one = step(length, args, ours=name == "tessera")
+            rates[name] = one["tokens_per_second"]
             print(
                 f"{name:<8} length {length:>6}, {args.layers} layers: "
-                f"{one['tokens_per_second']:8.1f} tokens/s, {one['peak_gib']:6.2f} GiB, "
-                f"loss {one['train_loss']:.6f}"
+                f"{rates[name]:8.1f} tokens/s, {one['peak_gib']:6.2f} GiB, "
+                f"loss {one['train_loss']:.6f}",
+                flush=True,
             )
-        ratio = ours["tokens_per_second"] / theirs["tokens_per_second"]
-        print(f"ratio    length {length:>6}: {ratio:.2f}", flush=True)
+        if not args.only:
+            ratio = rates["tessera"] / rates["mlx-lm"]
+            print(f"ratio    length {length:>6}: {ratio:.2f}", flush=True)
 
 
 if __name__ == "__main__":

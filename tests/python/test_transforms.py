@@ -4,8 +4,10 @@ import threading
 import time
 
 import mlx.core as mx
+import numpy as np
 import pytest
 import tessera
+from test_attention import FEATURES, arrays_of, loss_of, ours
 
 B, H, N, D = 2, 4, 40, 16
 
@@ -45,6 +47,66 @@ def test_vmap_over_the_inputs(qkv):
     together = mx.vmap(lambda q, k, v: tessera.attention(q, k, v, causal=True))(*stacked)
     apart = mx.stack([tessera.attention(*(x[i] for x in stacked), causal=True) for i in range(2)])
     assert mx.array_equal(together, apart)
+
+
+def flat_loss(feature):
+    """A loss of a feature's arrays, and these: q, k, v and what trains beside them."""
+    arrays = arrays_of(feature, mx.float32)
+    loss = loss_of(lambda a: ours(a, feature, return_lse=True))
+    return lambda *xs: loss(dict(zip(arrays, xs))), list(arrays.values())
+
+
+def same(got, want):
+    return all(mx.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(got, want))
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_every_feature_under_every_transformation(feature):
+    function, xs = flat_loss(feature)
+    every = tuple(range(len(xs)))
+    gradient = mx.grad(function, argnums=every)
+    want = gradient(*xs)
+    value, gradients = mx.value_and_grad(function, argnums=every)(*xs)
+    assert mx.array_equal(value, function(*xs)) and same(gradients, want)
+    assert same(mx.compile(gradient)(*xs), want)
+    checkpointed = mx.checkpoint(function)
+    assert same(mx.grad(lambda *ys: checkpointed(*ys), argnums=every)(*xs), want)
+
+    pairs = [mx.stack([x, x / 2]) for x in xs]
+    halves = [x / 2 for x in xs]
+    apart = [mx.stack(pair) for pair in zip(want, gradient(*halves))]
+    assert same(mx.vmap(gradient)(*pairs), apart)
+    assert same(mx.compile(mx.vmap(gradient))(*pairs), apart)
+    of_vmap = mx.grad(lambda *ys: mx.vmap(function)(*ys).sum(), argnums=every)
+    assert same(of_vmap(*pairs), apart)
+    last = mx.vmap(lambda q: function(q, *xs[1:]), in_axes=3)(mx.stack([xs[0], halves[0]], axis=3))
+    assert same(last, [function(q, *xs[1:]) for q in (xs[0], halves[0])])
+
+
+random = np.random.default_rng(9)
+# What decides who sees whom, three times, and the keyword that takes it.
+DECIDES = {
+    "mask": (random.random((3, B, 1, N, N)) < 0.6, lambda x: {"mask": x}),
+    "segments": (random.integers(0, 3, (3, B, N)), lambda x: {"segments": x}),
+    "prefix": (random.integers(0, N, (3, B)), lambda x: {"prefix": x, "causal": True}),
+    "blocks": (random.random((3, 1, H, 2, 4)) < 0.6, lambda x: {"blocks": (x, 20, 10)}),
+    "seed": (np.arange(3), lambda x: {"dropout": 0.3, "seed": x}),
+}
+
+
+@pytest.mark.parametrize("name", DECIDES)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_vmap_over_what_decides(qkv, name, compiled):
+    values, keyword = DECIDES[name]
+    values = mx.array(values.astype(bool if values.dtype == bool else np.int32))
+
+    def one(value):
+        return tessera.attention(*qkv, **keyword(value))
+
+    together = mx.vmap(one)
+    got = (mx.compile(together) if compiled else together)(values)
+    assert mx.array_equal(got, mx.stack([one(value) for value in values]))
+    assert not mx.array_equal(got[0], got[1])
 
 
 def test_compile(qkv):
