@@ -348,10 +348,10 @@ def own_tests(request, monkeypatch):
 
     def run():
         suite = unittest.defaultTestLoader.loadTestsFromName("test_fast_sdpa")
-        names = [test.id() for group in suite for tests in group for test in tests]
+        names = {test.id() for tests in suite for test in tests}
         result = unittest.TextTestRunner(verbosity=2).run(suite)
         wrong = {t.id().split(" ")[0] for t, _ in result.failures + result.errors}
-        return set(names) - wrong - {t.id() for t, _ in result.skipped}
+        return names - wrong - {t.id() for t, _ in result.skipped}
 
     return run
 
