@@ -13,6 +13,8 @@ import mlx.nn as nn
 import numpy as np
 from mlx_lm.models.cache import KVCache
 
+from ._patch import patch
+
 _PAD_TO = 32
 _NO_DOCUMENT = -1
 
@@ -24,8 +26,8 @@ def check_packable(model: nn.Module) -> None:
     """Whether positions may run on along a row, and documents lie side by side.
 
     Raises:
-        ValueError: A model with absolute positions, or with state other than keys
-            and values of all positions.
+        ValueError: A model with absolute positions, with state other than keys and
+            values of all positions, or with layers that the ids do not reach.
     """
     advice = "; leave --pack out for this model"
     caches = model.make_cache() if hasattr(model, "make_cache") else []
@@ -52,6 +54,32 @@ def check_packable(model: nn.Module) -> None:
             "[pack] expected a model with rotary embeddings; got none in "
             f"{type(model).__module__}{advice}"
         )
+    if _reach(model, _TWO) > _ROUNDING * _reach(model, None):
+        raise ValueError(
+            "[pack] expected a model that attends by mx.fast.scaled_dot_product_attention "
+            "alone, where documents are kept apart; got one whose layers mix them, "
+            f"{type(model).__module__}{advice}"
+        )
+
+
+_LENGTH = 8
+_TWO = [[0] * _LENGTH + [1] * _LENGTH]
+_ROUNDING = 0.02  # experts sum in another order, and bfloat16 has 8 bits
+
+
+def _reach(model: nn.Module, ids: list[list[int]] | None) -> float:
+    """How far the tokens of a document move the logits of the one behind it."""
+    training = model.training
+    model.eval()
+    segments = mx.array(ids) if ids else None
+    with patch(segments=lambda: segments):
+        one, other = (
+            model(mx.array([[token] * _LENGTH + list(range(_LENGTH))]))[:, _LENGTH:]
+            for token in (1, 2)
+        )
+        far = mx.abs(one - other).max().item()
+    model.train(training)
+    return far
 
 
 def _rows_of(lengths: list[int], order: np.ndarray, capacity: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ import pytest
 import tessera
 import tiny
 from mlx.utils import tree_flatten
-from mlx_lm.models import cache
+from mlx_lm.models import cache, gemma2
 from mlx_lm.tuner.trainer import default_loss, grad_checkpoint, iterate_batches
 from tessera.packing import Packing, check_packable
 
@@ -145,7 +145,15 @@ class Rotating(nn.Module):
         return [cache.KVCache(), cache.RotatingKVCache(8)]
 
 
+def build_gemma2():
+    """Whose attention is mlx-lm's own products and softmax."""
+    config = tiny.CONFIG | {"head_dim": 8, "query_pre_attn_scalar": 8}
+    del config["tie_word_embeddings"]
+    return gemma2.Model(gemma2.ModelArgs(model_type="gemma2", **config))
+
+
 REFUSED = {
+    "own attention": (build_gemma2, "whose layers mix them, mlx_lm.models.gemma2"),
     "absolute positions": (tiny.build_gpt2, "absolute ones of .*wpe"),
     "recurrent state": (Recurrent, "got ArraysCache"),
     "rotating cache": (Rotating, "got RotatingKVCache"),
