@@ -16,6 +16,14 @@ namespace {
 
 constexpr const char* op = "attention";
 
+// A tuple or a list: MLX's arrays are sequences too, and those of no axis have
+// no length.
+bool has_parts(nb::handle value, std::size_t count) {
+  const bool several =
+      nb::isinstance<nb::tuple>(value) || nb::isinstance<nb::list>(value);
+  return several && nb::len(value) == count;
+}
+
 Segments segments_of(nb::handle value) {
   constexpr const char* what = "segments, a pair (q, k) or one array, each";
   if (nb::isinstance<nb::tuple>(value) || nb::isinstance<nb::list>(value)) {
@@ -31,7 +39,7 @@ Segments segments_of(nb::handle value) {
 BlockList blocks_of(nb::handle value) {
   constexpr const char* expected =
       "blocks (list, rows, columns), an mlx.core.array and two ints";
-  if (!nb::isinstance<nb::sequence>(value) || nb::len(value) != 3) {
+  if (!has_parts(value, 3)) {
     wrong_type(op, expected, value);
   }
   return {
@@ -181,17 +189,21 @@ mx::array array_of(nb::handle value, const char* name, const char* what) {
 }
 
 mx::StreamOrDevice stream_of(nb::handle value, const char* name) {
+  constexpr const char* expected =
+      "a stream that is a stream or a device of MLX";
   if (value.is_none()) {
     return {};
   }
-  return required<mx::StreamOrDevice>(
-      value, name, "a stream that is a stream or a device of MLX");
+  if (nb::isinstance<nb::int_>(value)) { // which would pass as a kind of device
+    wrong_type(name, expected, value);
+  }
+  return required<mx::StreamOrDevice>(value, name, expected);
 }
 
 Window window_of(nb::handle value, const char* name) {
   constexpr const char* expected =
       "a window (left, right) of two ints, None where a side has no bound";
-  if (!nb::isinstance<nb::sequence>(value) || nb::len(value) != 2) {
+  if (!has_parts(value, 2)) {
     wrong_type(name, expected, value);
   }
   return {

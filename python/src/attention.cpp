@@ -93,9 +93,9 @@ void add_attention(nb::module_& module) {
   module.def(
       op,
       &attention_call,
-      "q"_a,
-      "k"_a,
-      "v"_a,
+      "q"_a.none(),
+      "k"_a.none(),
+      "v"_a.none(),
       "keywords"_a,
       nb::sig(signature.c_str()),
       attention_doc);

@@ -126,9 +126,9 @@ void add_tools(nb::module_& module) {
   module.def(
       "explain",
       &explain_call,
-      "q"_a,
-      "k"_a,
-      "v"_a,
+      "q"_a.none(),
+      "k"_a.none(),
+      "v"_a.none(),
       "keywords"_a,
       nb::sig(signature.c_str()),
       R"(Which implementation a call of `attention` takes, why, and with which tiles.

@@ -27,6 +27,10 @@ WRONG = {
     "pair": (TypeError, {"segments": (mx.zeros((2, 8), mx.int32),)}, "a pair"),
     "seed": (TypeError, {"dropout": 0.5, "seed": 2**80}, "a seed"),
     "blocks": (TypeError, {"blocks": (4, 4)}, r"blocks \(list, rows, columns\)"),
+    "None for k": (TypeError, {"k": None}, "k that is an mlx.core.array; got .*None"),
+    "an array's window": (TypeError, {"window": mx.array(3)}, r"a window \(left, right\)"),
+    "an array's blocks": (TypeError, {"blocks": mx.array(3)}, r"blocks \(list, rows, columns\)"),
+    "a number's stream": (TypeError, {"stream": True}, "a stream .*; got .*bool"),
     "keyword": (TypeError, {"mode": 1}, "the keywords .*; got mode"),
     "stream": (TypeError, {"stream": "cpu"}, "a stream"),
 }
