@@ -112,9 +112,11 @@ def numpy64(x: Any) -> np.ndarray:
     return np.array(x.astype(mx.float32) if x.dtype != mx.float64 else x, np.float64)
 
 
-def tolerance(exact: np.ndarray, low: np.ndarray, dtype: mx.Dtype) -> float:
+def tolerance(exact: np.ndarray, low: np.ndarray, dtype: mx.Dtype, logsumexp: float = 1.0) -> float:
     """Twice what the plain formula gets wrong in the dtype, and two ulp of the
-    largest value."""
+    largest value; of a gradient two of it for each unit of the largest logsumexp,
+    from which its weights are computed again."""
     ulp = mx.finfo(dtype).eps * np.abs(exact[np.isfinite(exact)]).max(initial=0.0)
+    ulp *= max(1.0, logsumexp)
     wrong = np.abs(low - exact)
     return 2 * np.nanmax(wrong, initial=0.0) + 2 * ulp

@@ -71,6 +71,11 @@ CALLS = {
     "sinks": (MANY, {"sinks": 10 * normal(8)}),
     "sinks, causal": (LONG, {"sinks": normal(8), "mask": "causal"}),
     "bfloat16 sinks": (MANY, {"sinks": normal(8, dtype=mx.bfloat16)}),
+    "keys of a longer cache": (
+        (LONG[0], *(x[:, :, :129] for x in LONG[1:])),
+        {"mask": "causal"},
+    ),
+    "more queries than keys": (qkv(1, 4, 2, 45, 12, 32), {}),
     "other strides": (
         (
             transposed(4, 32, 7, 64, seed=1),
@@ -95,14 +100,14 @@ def test_as_mlx(name):
     with tessera.patch("tessera"):
         ours = mx.fast.scaled_dot_product_attention(*arrays, **keywords)
     assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
-    exact = float64(arrays, keywords)
+    exact, _ = plain_call(np, plain.numpy64, arrays, keywords)
     allowed = plain.tolerance(exact, plain.numpy64(theirs), theirs.dtype)
     assert np.abs(plain.numpy64(ours) - exact).max() <= allowed
 
 
-def float64(arrays, keywords):
-    """The call by plain formulas."""
-    named = {name: plain.numpy64(x) for name, x in zip("qkv", arrays)}
+def plain_call(xp, read, arrays, keywords):
+    """(O, L) of the call by plain formulas over `xp`, whose arrays `read` gives."""
+    named = {name: read(x) for name, x in zip("qkv", arrays)}
     options = {"scale": keywords["scale"]}
     mask = keywords.get("mask")
     if isinstance(mask, str):
@@ -110,10 +115,46 @@ def float64(arrays, keywords):
     elif mask is not None and mask.dtype == mx.bool_:
         options["mask"] = np.array(mask)
     elif mask is not None:
-        named["bias"] = plain.numpy64(mask)
+        named["bias"] = read(mask)
     if "sinks" in keywords:
-        named["sinks"] = plain.numpy64(keywords["sinks"])
-    return plain.plain(np, named, **options)[0]
+        named["sinks"] = read(keywords["sinks"])
+    return plain.plain(xp, named, **options)
+
+
+def gradients(call, dtype):
+    """Of q, k and v, under fixed weights of the output."""
+
+    def loss(*qkv):
+        out = call(*qkv).astype(dtype)
+        return (out * normal(*out.shape, seed=8).astype(dtype)).sum()
+
+    return mx.grad(loss, argnums=(0, 1, 2))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_gradients_as_mlx(name):
+    arrays, keywords = CALLS[name]
+    keywords = {"scale": arrays[0].shape[-1] ** -0.5} | keywords
+    theirs = gradients(lambda *x: ORIGINAL[0](*x, **keywords), mx.float32)(*arrays)
+    with tessera.patch("tessera"):
+        ours = mx.fast.scaled_dot_product_attention
+        got = gradients(lambda *x: ours(*x, **keywords), mx.float32)(*arrays)
+
+    def by_formula(dtype):
+        def call(*qkv):
+            return plain_call(mx, lambda x: x.astype(dtype), qkv, keywords)[0]
+
+        return [plain.numpy64(x) for x in gradients(call, dtype)(*arrays)]
+
+    with mx.stream(mx.cpu):  # where float64 is
+        formulas = by_formula(mx.float64), by_formula(mx.float32)
+    largest = np.abs(plain_call(np, plain.numpy64, arrays, keywords)[1]).max()
+    for exact, low, x, like in zip(*formulas, got, theirs):
+        assert x.dtype == like.dtype and x.shape == like.shape
+        if x.dtype != mx.float32:
+            low = plain.numpy64(like)
+        allowed = plain.tolerance(exact, low, x.dtype, largest)
+        assert np.abs(plain.numpy64(x) - exact).max() <= allowed
 
 
 REFUSED = {
