@@ -4,7 +4,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import pytest
 import tessera
-from test_nn import MODELS
+from test_nn import model_of
 
 
 def test_benchmark_has_its_keys():
@@ -43,7 +43,7 @@ def test_block_size_is_one_that_attention_takes():
 
 
 def test_profiler_counts_each_layer_and_leaves():
-    model = MODELS["llama"]()
+    model = model_of("llama")
     tokens = mx.random.randint(0, 50, (1, 40))
     want = model(tokens)
     kinds = [type(layer.self_attn) for layer in model.layers]

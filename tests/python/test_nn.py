@@ -7,9 +7,6 @@ import mlx.nn as nn
 import pytest
 import tessera
 from mlx.utils import tree_flatten
-from mlx_lm.models import llama, qwen2
-from mlx_lm.models.cache import KVCache
-from mlx_lm.tuner.lora import LoRALinear as TheirLoRALinear
 
 DIMS, HEADS = 32, 4
 
@@ -22,10 +19,17 @@ ARGS = {
     "rms_norm_eps": 1e-5,
     "vocab_size": 50,
 }
-MODELS = {
-    "llama": lambda: llama.Model(llama.ModelArgs(model_type="llama", **ARGS)),
-    "qwen2": lambda: qwen2.Model(qwen2.ModelArgs(model_type="qwen2", **ARGS)),
-}
+KINDS = ("llama", "qwen2")
+
+
+def model_of(kind):
+    """Of mlx-lm, where that is installed: it asks for a Python of 3.11 or more."""
+    module = pytest.importorskip(f"mlx_lm.models.{kind}")
+    return module.Model(module.ModelArgs(model_type=kind, **ARGS))
+
+
+def kv_cache():
+    return pytest.importorskip("mlx_lm.models.cache").KVCache()
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +80,7 @@ def test_rope_and_cache_go_on_where_they_were():
     module = tessera.nn.MultiHeadAttention(DIMS, HEADS, rope=rope)
     x = mx.random.normal((1, 10, DIMS))
     whole = module(x, x, x, "causal")
-    cache = KVCache()
+    cache = kv_cache()
     parts = [module(y, y, y, "causal", cache=cache) for y in (x[:, :6], x[:, 6:9], x[:, 9:])]
     assert close(whole, mx.concatenate(parts, axis=1))
     assert not close(whole, tessera.nn.MultiHeadAttention(DIMS, HEADS)(x, x, x, "causal"))
@@ -91,7 +95,7 @@ def test_optimized_attention_is_mlx_own():
     mask = nn.MultiHeadAttention.create_additive_causal_mask(9)
     assert close(ours(x, mask=mask), theirs(x, x, x, mask))
     assert ours.head_dim == 8 and ours.scale == pytest.approx(8**-0.5)
-    cache = KVCache()
+    cache = kv_cache()
     parts = [ours(y, mask="causal", cache=cache) for y in (x[:, :5], x[:, 5:])]
     assert close(mx.concatenate(parts, axis=1), ours(x, mask="causal"))
 
@@ -108,7 +112,8 @@ def test_lora_is_that_of_mlx_lm(quantised):
     if quantised:
         base = nn.QuantizedLinear.from_linear(base)
     ours = trained(tessera.nn.LoRALinear.from_base(base, r=4, scale=3.0))
-    theirs = TheirLoRALinear.from_base(base, r=4, scale=3.0)
+    lora = pytest.importorskip("mlx_lm.tuner.lora")
+    theirs = lora.LoRALinear.from_base(base, r=4, scale=3.0)
     theirs.update({"lora_a": ours.lora_a, "lora_b": ours.lora_b})
     x = mx.random.normal((5, 64))
     assert mx.array_equal(ours(x), theirs(x))
@@ -178,9 +183,9 @@ def test_optimized_lora_takes_over_an_attention():
         tessera.OptimizedLoRALinear(other)
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_optimized_model_starts_as_its_base(kind):
-    model = MODELS[kind]()
+    model = model_of(kind)
     tokens = mx.random.randint(0, 50, (2, 13))
     want = model(tokens)
     args = types.SimpleNamespace(lora_layers=2, lora_rank=4)
@@ -199,11 +204,11 @@ def test_an_optimized_model_starts_as_its_base(kind):
 
 
 def test_an_optimized_model_generates_with_a_cache():
-    model = MODELS["llama"]()
+    model = model_of("llama")
     tokens = mx.random.randint(0, 50, (1, 9))
     args = types.SimpleNamespace(lora_layers=3, lora_rank=2)
     model = tessera.create_optimized_lora_model(model, args)
-    cache = [KVCache() for _ in model.layers]
+    cache = [kv_cache() for _ in model.layers]
     parts = [model(t, cache=cache) for t in (tokens[:, :8], tokens[:, 8:])]
     assert close(mx.concatenate(parts, axis=1), model(tokens))
 
@@ -211,6 +216,6 @@ def test_an_optimized_model_generates_with_a_cache():
 def test_what_cannot_be_optimized_is_named():
     args = types.SimpleNamespace(lora_layers=9, lora_rank=4)
     with pytest.raises(ValueError, match="args.lora_layers from 1 to 3; got 9"):
-        tessera.create_optimized_lora_model(MODELS["llama"](), args)
+        tessera.create_optimized_lora_model(model_of("llama"), args)
     with pytest.raises(ValueError, match="expected a Llama or Qwen2 model.*; got Linear"):
         tessera.create_optimized_lora_model(nn.Linear(2, 2), args)
