@@ -6,6 +6,7 @@ The build folder of the tests is taken, where all is compiled already.
 import os
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -41,6 +42,10 @@ def test_wheel(tmp_path):
     (wheel,) = tmp_path.glob("tessera-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "tessera/_core.pyi" in names and "tessera/py.typed" in names
+    # The tag promises the Pythons that the extension is for: this one alone.
+    assert "tessera/_core" + sysconfig.get_config_var("EXT_SUFFIX") in names
+    tag = "cp{}{}".format(*sys.version_info)
+    assert f"-{tag}-{tag}-" in wheel.name
     assert not [name for name in names if "libmlx" in name or name.startswith("tests")]
 
     venv.create(tmp_path / "env", with_pip=True)
