@@ -11,8 +11,8 @@ for python in "$@"; do
   inside="$folder/env/bin/python"
   "$inside" -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
   "$inside" -m pip install --quiet --disable-pip-version-check \
-    --force-reinstall --no-deps --no-build-isolation -C build-dir="$folder/cmake" \
-    -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache .
+    --force-reinstall --no-deps --no-build-isolation --config-settings=build-dir="$folder/cmake" \
+    --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache .
   echo "Python $version"
   "$inside" -m pytest
 done

@@ -12,8 +12,9 @@ if _mx.__version__ != _build.MLX_VERSION:
     raise ImportError(
         f"[tessera] expected mlx {_build.MLX_VERSION}, which this package was built "
         f"against; got {_mx.__version__}. Install that one, or rebuild in Tessera's "
-        "folder: pip install --force-reinstall --no-deps --no-build-isolation -C "
-        f"cmake.define.TESSERA_MLX={_mx.__version__} ."
+        "folder: pip install scikit-build-core nanobind && pip install "
+        "--force-reinstall --no-deps --no-build-isolation "
+        f"--config-settings=cmake.define.TESSERA_MLX={_mx.__version__} ."
     )
 
 from ._core import (

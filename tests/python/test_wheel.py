@@ -36,7 +36,7 @@ def run(*command):
 
 @pytest.mark.skipif(not BUILD, reason="TESSERA_BUILD names no build folder; ctest sets it")
 def test_wheel(tmp_path):
-    flags = [f"-C{key}={value}" for key, value in SETTINGS.items()]
+    flags = [f"--config-settings={key}={value}" for key, value in SETTINGS.items()]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), *flags, ".")
     (wheel,) = tmp_path.glob("tessera-*.whl")
