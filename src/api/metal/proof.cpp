@@ -18,10 +18,10 @@ namespace {
 
 using metal::Pass;
 
-std::vector<Pass> passes_of(Direction direction, const Problem& problem) {
+std::vector<Pass> passes_of(Direction direction, const metal::Call& call) {
   return direction == Direction::forward
-      ? metal::forward_passes(problem)
-      : metal::backward_passes(metal::gradients_of(problem));
+      ? metal::forward_passes(call)
+      : metal::backward_passes(metal::gradients_of(call.problem));
 }
 
 // None where one is refused: that is told elsewhere.
@@ -32,7 +32,7 @@ std::vector<metal::Plan> plans_of(
     Direction direction) {
   std::vector<metal::Plan> plans;
   const auto call = metal_call(problem, settings, backend);
-  for (const auto pass : passes_of(direction, problem)) {
+  for (const auto pass : passes_of(direction, call)) {
     const auto planned = metal::plan_for(call, pass);
     if (!std::holds_alternative<metal::Plan>(planned)) {
       return {};
@@ -67,12 +67,13 @@ std::vector<std::string> results_of(Pass pass) {
 // A small problem of the same plans.
 class Trial {
  public:
-  Trial(const Problem& like, int block_size, const metal::Tiles& tiles)
-      : like_(like),
-        tiles_(tiles),
+  explicit Trial(const metal::Call& call)
+      : like_(call.problem),
+        tiles_(call.tiles),
+        runs_(metal::takes_runs(call)),
         ours_(cases::random_arrays(small(), true)),
         plain_(ours_) {
-    ours_.options.block_size = block_size;
+    ours_.options.block_size = call.block_size;
     if (like_.features.segments) {
       add_segments();
     }
@@ -102,7 +103,6 @@ class Trial {
  private:
   AttentionCase small() const {
     const auto& f = like_.features;
-    const bool few = metal::packs_rows(like_);
     AttentionCase c;
     c.dtype = like_.dtype == Dtype::float32 ? mx::float32
         : like_.dtype == Dtype::float16     ? mx::float16
@@ -110,8 +110,10 @@ class Trial {
     c.B = 2;
     c.Hq = 2;
     c.Hkv = 1;
-    c.Nq = few ? 5 : 100;
-    c.Nk = few ? 300 : 130; // two runs, and a last tile that is cut
+    c.Nq = metal::packs_rows(like_)        ? 5
+        : like_.Nq <= metal::short_queries ? 30
+                                           : 100;
+    c.Nk = runs_ ? 300 : 130; // two runs, and a last tile that is cut
     c.D = like_.D;
     c.Dv = like_.Dv;
     c.causal = like_.causal;
@@ -162,6 +164,7 @@ class Trial {
 
   const Problem& like_;
   const metal::Tiles tiles_;
+  const bool runs_;
   cases::Arrays ours_;
   cases::Arrays plain_;
 };
@@ -182,8 +185,7 @@ Proofs::Found tried(
     Direction direction) {
   Proofs::Found found;
   try {
-    const auto errors = Trial(call.problem, call.block_size, call.tiles)
-                            .errors(stream, direction);
+    const auto errors = Trial(call).errors(stream, direction);
     for (const auto& plan : plans) {
       found.emplace_back(plan, wrong(plan.pass, errors));
     }

@@ -30,4 +30,8 @@ std::string letter(Operand operand);
 // The plan of one kernel of a call.
 Planned plan_for(const Call& call, Pass pass);
 
+// Whether the forward pass takes its keys in several runs, which `combine`
+// joins.
+bool takes_runs(const Call& call);
+
 } // namespace tessera::metal

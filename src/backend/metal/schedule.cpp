@@ -27,7 +27,9 @@ class Schedule {
     const auto& plan = std::get<Plan>(planned);
     switch (pass) {
       case Pass::forward:
-        plan.packed ? add_runs(plan) : add_pieces(plan);
+        plan.runs         ? add_runs(plan)
+            : plan.packed ? add_packed(plan)
+                          : add_pieces(plan);
         break;
       case Pass::delta:
       case Pass::dq:
@@ -251,11 +253,25 @@ class Schedule {
         {"L_runs", Element::float32, {count, p_.B, p_.Hq, p_.Nq}}};
   }
 
+  // Few queries, all keys at once.
+  void add_packed(const Plan& plan) {
+    auto inputs = inputs_of(call_, Pass::forward);
+    inputs.push_back(piece({0, 0, 0, 0, p_.Nk, 0, 0}));
+    push(
+        plan,
+        {},
+        std::move(inputs),
+        results(call_, Pass::forward, {p_.B, p_.Hq, p_.Nq}),
+        {blocks_of_packed(plan), p_.Hkv, p_.B});
+  }
+  int blocks_of_packed(const Plan& plan) const {
+    return ceil_divide(p_.group() * p_.Nq, plan.rows_of_threadgroup());
+  }
+
   // Few queries: runs of keys side by side, as many a launch as its time lets.
   void add_runs(const Plan& plan) {
     const auto runs = runs_of(p_, plan, call_.family, call_.seconds);
-    const int blocks =
-        ceil_divide(p_.group() * p_.Nq, plan.rows_of_threadgroup());
+    const int blocks = blocks_of_packed(plan);
     const auto pieces = chunks(runs.count, runs.together);
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       auto inputs = inputs_of(call_, Pass::forward);
@@ -316,9 +332,9 @@ std::vector<Operand> gradients_of(const Problem& problem) {
   return all;
 }
 
-std::vector<Pass> forward_passes(const Problem& problem) {
-  return packs_rows(problem) ? std::vector{Pass::forward, Pass::combine}
-                             : std::vector{Pass::forward};
+std::vector<Pass> forward_passes(const Call& call) {
+  return takes_runs(call) ? std::vector{Pass::forward, Pass::combine}
+                          : std::vector{Pass::forward};
 }
 
 std::vector<Pass> backward_passes(const std::vector<Operand>& wanted) {
@@ -341,7 +357,7 @@ std::vector<Pass> backward_passes(const std::vector<Operand>& wanted) {
 }
 
 Scheduled forward_steps(const Call& call) {
-  return steps_of(call, forward_passes(call.problem));
+  return steps_of(call, forward_passes(call));
 }
 
 Scheduled backward_steps(const Call& call, const std::vector<Operand>& wanted) {

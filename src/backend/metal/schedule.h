@@ -15,7 +15,7 @@ using Scheduled = std::variant<std::vector<Step>, Refusal>;
 std::vector<Operand> gradients_of(const Problem& problem);
 
 // The kernels that compute O and L, in order.
-std::vector<Pass> forward_passes(const Problem& problem);
+std::vector<Pass> forward_passes(const Call& call);
 
 // Those that compute these of dQ, dK, dV, dbias, dslopes and dsinks.
 std::vector<Pass> backward_passes(const std::vector<Operand>& wanted);

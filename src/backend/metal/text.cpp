@@ -94,7 +94,7 @@ std::string branches_of(const Plan& plan, Part part) {
       {"HAS_SOFTCAP", f.softcap},
       {"HAS_SINKS", f.sinks},
       {"HAS_DROPOUT", f.dropout},
-      {"PACKED", plan.packed},
+      {"IN_RUNS", plan.runs},
       {"STAGED", static_cast<int>(plan.staging)},
       {"SPILLED", static_cast<int>(plan.sums)},
       {"BEGINS", part.begins},

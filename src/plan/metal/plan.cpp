@@ -64,7 +64,8 @@ Resources resources(const Plan& plan) {
     r.staged_elements = head + value;
     r.staged_offset = head;
   } else if (plan.staging == Staging::pieces) {
-    r.staged_elements = head > value ? head : value;
+    r.staged_offset = head > value ? head : value;
+    r.staged_elements = 2 * r.staged_offset;
   }
   r.threadgroup_bytes =
       r.staged_elements * static_cast<int>(size_of(plan.dtype));
@@ -96,7 +97,7 @@ std::size_t std::hash<tessera::metal::Plan>::operator()(
         static_cast<int>(p.staging),
         static_cast<int>(p.sums),
         p.hold_own | p.hold_value << 1 | p.packed << 2 | p.causal << 3 |
-            p.window << 4 | p.chunk << 5 | p.blocks << 6,
+            p.window << 4 | p.chunk << 5 | p.blocks << 6 | p.runs << 7,
         f.prefix | f.segments << 1 | f.mask << 2 | f.bias << 3 | f.alibi << 4 |
             f.softcap << 5 | f.sinks << 6 | f.dropout << 7}) {
     // The 64-bit golden ratio spreads small fields over the word.

@@ -11,9 +11,9 @@
 
 namespace tessera::metal {
 
-// The kernels. `forward` of few queries takes the keys in runs, which `combine`
-// joins; `delta` is D = rowsum(dO * O) - dL; dslopes and dsinks add up what dq
-// and delta leave a row.
+// The kernels. `forward` of few queries takes many keys in runs, which
+// `combine` joins; `delta` is D = rowsum(dO * O) - dL; dslopes and dsinks add
+// up what dq and delta leave a row.
 enum class Pass { forward, combine, delta, dq, dkv, dbias, dslopes, dsinks };
 
 constexpr std::string_view name(Pass pass) {
@@ -53,8 +53,9 @@ struct Plan {
   bool hold_value = false; // dO, or V in dkv
   Home sums = Home::registers;
   // Forward, few queries: rows are the queries of all heads that share a key
-  // head, and keys are split into runs.
+  // head.
   bool packed = false;
+  bool runs = false; // and the keys are split into runs, for `combine`
 
   // What the text has branches for.
   bool causal = false;
@@ -82,7 +83,7 @@ struct Resources {
   int private_bytes = 0;
   int threadgroup_bytes = 0; // of a threadgroup
   int staged_elements = 0;   // of them, for operands, in the plan's dtype
-  int staged_offset = 0;     // where the second operand begins
+  int staged_offset = 0;     // where the second operand or half begins
   int spilled_floats = 0; // of a simdgroup, where `sums` are not in registers
 };
 

@@ -12,8 +12,13 @@ namespace tessera::metal {
 
 namespace {
 
-// Rows that a threadgroup stages operands for.
-constexpr int rows_of_threadgroup = 64;
+// Rows that a threadgroup stages operands for. Where there are fewer, half of
+// them would be empty, and all of the threadgroup's threads would read what the
+// call says of its operands.
+int rows_of_threadgroup(const Problem& problem, Pass pass) {
+  return pass == Pass::forward && problem.Nq <= short_queries ? short_queries
+                                                              : 64;
+}
 
 // Elements of threadgroup memory up to which both operands of a tile are staged
 // whole. Forward, MLX's own kernel takes about as much; backward, where pieces
@@ -23,9 +28,9 @@ constexpr int most_staged(Pass pass, Dtype dtype) {
                                : 20480 / static_cast<int>(size_of(dtype));
 }
 
-// The widest part of `features` that divides them, of at most 64.
-int piece_of(int features) {
-  for (int block = 64; block > 8; block -= 8) {
+// The widest part of `features` that divides them, of at most `most`.
+int piece_of(int features, int most) {
+  for (int block = most; block > 8; block -= 8) {
     if (padded(features) % block == 0) {
       return block;
     }
@@ -33,11 +38,11 @@ int piece_of(int features) {
   return 8;
 }
 
-void set_staging(Plan& plan, Staging staging) {
+void set_staging(Plan& plan, Staging staging, int piece = 64) {
   plan.staging = staging;
   const bool pieces = staging == Staging::pieces;
-  plan.head_block = pieces ? piece_of(plan.D) : padded(plan.D);
-  plan.value_block = pieces ? piece_of(plan.Dv) : padded(plan.Dv);
+  plan.head_block = pieces ? piece_of(plan.D, piece) : padded(plan.D);
+  plan.value_block = pieces ? piece_of(plan.Dv, piece) : padded(plan.Dv);
 }
 
 // All that a problem decides.
@@ -53,6 +58,7 @@ Plan plan_of(const Problem& problem, Pass pass) {
   plan.blocks = problem.block_rows > 0;
   plan.features = problem.features;
   plan.packed = pass == Pass::forward && packs_rows(problem);
+  plan.runs = plan.packed;
   set_staging(plan, Staging::direct);
   return plan;
 }
@@ -61,7 +67,7 @@ Plan plan_of(const Problem& problem, Pass pass) {
 // all of them. From M3 on registers that are not in use cost no occupancy.
 int preferred_rows(const Plan& plan, Family family) {
   const int widest = std::max(plan.D, plan.Dv);
-  const bool wide = family >= Family::m3 ? widest <= 128 : widest <= 64;
+  const bool wide = family >= Family::m3 ? widest <= 96 : widest <= 64;
   return plan.pass == Pass::forward && !plan.packed && wide ? 16 : 8;
 }
 
@@ -69,10 +75,10 @@ int preferred_rows(const Plan& plan, Family family) {
 // only the simdgroup concerned knows of, and what is hidden is not to be read.
 std::vector<Plan> staged(const Plan& plan) {
   std::vector<Plan> plans;
-  const auto add = [&](Staging staging, int columns) {
+  const auto add = [&](Staging staging, int columns, int piece = 64) {
     Plan next = plan;
     next.columns = columns;
-    set_staging(next, staging);
+    set_staging(next, staging, piece);
     if (staging != Staging::whole ||
         resources(next).staged_elements <= most_staged(plan.pass, plan.dtype)) {
       plans.push_back(next);
@@ -84,6 +90,7 @@ std::vector<Plan> staged(const Plan& plan) {
       add(Staging::whole, columns);
       if (forward && columns > 8) {
         add(Staging::pieces, columns);
+        add(Staging::pieces, columns, 32);
       }
     }
   }
@@ -103,7 +110,9 @@ std::vector<Plan> staged(const Plan& plan) {
 // The loops over scores: the first plan that is legal. What is added up stays
 // in registers where it can, then the wider tile, then what is held. `asked`
 // fixes sides of the tile.
-Planned plan_loop(const Plan& base, Family family, Blocks asked = {}) {
+Planned plan_loop(
+    const Problem& problem, Pass pass, Family family, Blocks asked = {}) {
+  const Plan base = plan_of(problem, pass);
   std::optional<Refusal> first;
   for (const Home home : {Home::registers, Home::threadgroup, Home::device}) {
     // dkv's two sums do not fit threadgroup memory, a row block's alone do.
@@ -113,9 +122,9 @@ Planned plan_loop(const Plan& base, Family family, Blocks asked = {}) {
     Plan plan = base;
     plan.sums = home;
     plan.rows = home == Home::registers ? preferred_rows(base, family) : 8;
-    plan.simdgroups = home == Home::threadgroup ? 1
-        : base.packed                           ? 4
-                      : rows_of_threadgroup / plan.rows;
+    plan.simdgroups = home == Home::threadgroup
+        ? 1
+        : rows_of_threadgroup(problem, pass) / plan.rows;
     if (asked.rows > 0) {
       plan.simdgroups = asked.rows / plan.rows;
     }
@@ -187,7 +196,7 @@ Planned make_plan(
       plan.simdgroups = 32; // few threadgroups, each with all of a head's rows
       return plan;
   }
-  const auto planned = plan_loop(plan, family);
+  const auto planned = plan_loop(problem, pass, family);
   if (block_size == 0 || std::holds_alternative<Refusal>(planned)) {
     return planned;
   }
@@ -205,7 +214,7 @@ Planned tuned_plan(
        blocks == blocks_of(make_plan(problem, Pass::dq, family)))) {
     return own;
   }
-  const auto planned = plan_loop(plan_of(problem, pass), family, blocks);
+  const auto planned = plan_loop(problem, pass, family, blocks);
   return std::holds_alternative<Plan>(planned) ? planned : own;
 }
 
@@ -220,7 +229,7 @@ std::vector<Blocks> candidates(const Problem& problem, Family family) {
   for (const int rows : {32, 64, 128}) {
     for (const int columns : {8, 16, 32}) {
       const Blocks blocks = {rows, columns};
-      const auto planned = plan_loop(plan_of(problem, pass), family, blocks);
+      const auto planned = plan_loop(problem, pass, family, blocks);
       if (std::holds_alternative<Plan>(planned) && blocks != own) {
         found.push_back(blocks);
       }

@@ -8,16 +8,19 @@
 namespace tessera::metal {
 
 // Queries for which the rows of a tile are taken from all heads that share a
-// key head, and the keys in runs.
+// key head, and many keys in runs.
 constexpr int few_queries = 16;
 
 constexpr bool packs_rows(const Problem& problem) {
   return problem.Nq <= few_queries;
 }
 
+// Queries up to which a forward pass takes threadgroups of half the rows.
+constexpr int short_queries = 32;
+
 // The plan preferred for a kernel. `block_size`, where not 0, sets the rows of
 // a threadgroup and the columns of a tile. The answer depends on the arguments
-// alone, and on the lengths only by whether the queries are few.
+// alone, and on the lengths only by whether the queries are few or short.
 Planned make_plan(
     const Problem& problem, Pass pass, Family family, int block_size = 0);
 

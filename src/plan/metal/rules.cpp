@@ -74,6 +74,11 @@ std::optional<Refusal> why_not(const Plan& plan, Family family) {
         "expected blocks of all features where operands are staged whole; got "
         "smaller ones"};
   }
+  if (plan.staging == Staging::pieces && plan.pass != Pass::forward) {
+    return Refusal{fmt::format(
+        "expected pieces of operands in forward alone; got them in {}",
+        name(plan.pass))};
+  }
   return std::nullopt;
 }
 

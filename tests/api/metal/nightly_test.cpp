@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "api/metal/beside_steel.h"
 #include "api/metal/sweep.h"
 
 // The whole sweep: every pair of lengths with head dimensions and dtypes drawn,
@@ -92,6 +93,62 @@ TEST(MetalSweep, KeysFarApart) {
   const MetalOnCpu scope(
       {metal::Family::m1, std::make_shared<ExecutorLauncher>()});
   EXPECT_EQ(float_values(attention(Q, K, V, options)), expected);
+}
+
+// float16 counts as bfloat16, and m2 and m4 plan as their predecessors do.
+TEST(MetalWork, IsNoMoreThanSteelAttentionsAtAnyShape) {
+  constexpr int rows[] = {
+      9,
+      11,
+      13,
+      15,
+      16,
+      17,
+      24,
+      32,
+      33,
+      40,
+      64,
+      65,
+      96,
+      100,
+      128,
+      129,
+      200,
+      256};
+  constexpr int columns[] = {1,  3,  5,  7,  9,  11, 13,  15,  16,  17,  24,
+                             32, 33, 40, 64, 65, 96, 100, 128, 129, 200, 256};
+  for (const int Nq : rows) {
+    for (const int Nk : columns) {
+      for (const int D : {64, 80, 128}) {
+        for (const Dtype dtype : {Dtype::bfloat16, Dtype::float32}) {
+          for (const bool causal : {false, true}) {
+            const SteelShape shape{Nq, Nk, D, causal, dtype};
+            if (shape.is_steels()) {
+              expect_no_more_than_steel(
+                  shape, {metal::Family::m1, metal::Family::m3});
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(MetalWork, IsNoMoreThanSteelAttentionsOfGroupedHeadsAndBatches) {
+  for (const int Nq : {9, 16, 17, 33, 100}) {
+    for (const int Nk : {1, 17, 64, 129, 256, 300, 512}) {
+      for (const int D : {64, 128}) {
+        for (const bool causal : {false, true}) {
+          const SteelShape shape{Nq, Nk, D, causal, Dtype::bfloat16, 4, 2, 2};
+          if (shape.is_steels()) {
+            expect_no_more_than_steel(
+                shape, {metal::Family::m1, metal::Family::m3});
+          }
+        }
+      }
+    }
+  }
 }
 
 } // namespace

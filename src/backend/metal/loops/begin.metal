@@ -1,9 +1,10 @@
 // What a pass over scores knows of its batch entry, `batch`.
-const int group = int(Q_sides[1] / K_sides[1]);
+const int query_heads = side_of(Q_sides, 1);
+const int group = query_heads / side_of(K_sides, 1);
 
 Scores scores;
 scores.positions = Mask {
-  int(Q_sides[2]), int(K_sides[2]), bool(CAUSAL),
+  side_of(Q_sides, 2), side_of(K_sides, 2), bool(CAUSAL),
       HAS_WINDOW ? geometry[0] : int(unbounded),
       HAS_WINDOW ? geometry[1] : int(unbounded), HAS_CHUNK ? geometry[2] : 0,
 #if HAS_PREFIX
@@ -13,7 +14,7 @@ scores.positions = Mask {
 #endif
 };
 scores.batch = batch;
-scores.heads = int(Q_sides[1]);
+scores.heads = query_heads;
 scores.scale = numbers[0];
 scores.scale2 = scores.scale * LOG2E;
 #if HAS_SOFTCAP

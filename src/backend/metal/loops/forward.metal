@@ -3,13 +3,13 @@
 const Lane lane = lane_of(thread_index_in_simdgroup);
 const int batch = piece[2] + int(threadgroup_position_in_grid.z);
 #include "begin.metal"
-const int Nq = int(Q_sides[2]);
+const int Nq = scores.positions.Nq;
 const int rows = packed_rows ? group * Nq : Nq;
 const int blocks_of_rows = (rows + M - 1) / M;
 const int first_block = piece[0];
 const int run_here =
-    packed_rows ? int(threadgroup_position_in_grid.x) / blocks_of_rows : 0;
-const int run = packed_rows ? piece[6] + run_here : 0;
+    IN_RUNS ? int(threadgroup_position_in_grid.x) / blocks_of_rows : 0;
+const int run = IN_RUNS ? piece[6] + run_here : 0;
 const int block = packed_rows
     ? int(threadgroup_position_in_grid.x) % blocks_of_rows
     : first_block + int(threadgroup_position_in_grid.x);
@@ -32,18 +32,19 @@ const bool full = at.first + 8 * R <= rows;
 
 Own<Rows<Q_pointer, head_dim, bool(packed_rows)>, head_dim, bool(hold_own)>
     queries;
+const int64_t head_step = Q_steps[1];
 queries.source = {
-    Q + batch * Q_steps[0] + at.head * Q_steps[1],
+    Q + batch * Q_steps[0] + at.head * head_step,
     Q_steps[2],
     rows,
     Nq,
-    Q_steps[1]};
+    head_step};
 queries.first = at.first;
 queries.load(lane);
 
 #include "keys.metal"
 
-#if ENDS && PACKED
+#if ENDS && IN_RUNS
 device float* const O_to = O_runs;
 device float* const L_to = L_runs;
 #elif ENDS
@@ -106,13 +107,16 @@ UNROLL for (int i = 0; i < R; ++i) {
 #endif
 
 const Span part = {
-    packed_rows ? run * piece[5] : piece[3],
-    packed_rows ? run* piece[5] + piece[5] : piece[4]};
+    IN_RUNS ? run * piece[5] : piece[3],
+    IN_RUNS ? run* piece[5] + piece[5] : piece[4]};
 const Span columns = intersect(scores.positions.seen_by_any(all), part);
 const Span some = intersect(scores.positions.seen_by_any(own), part);
 const Span every = intersect(scores.positions.seen_by_all(own), part);
 const Ids ids = scores.ids_of_queries(all, lane);
 
+bool fresh = BEGINS; // what is added up is 0
+bool first_tile = true;
+const int pieces_of_tile = keys.pieces_of_tile + values.pieces_of_tile;
 for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
   const Span tile = {c, c + 8 * N};
   if (!overlap(ids, scores.ids_of_keys(tile, lane)) ||
@@ -124,8 +128,13 @@ for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
     seen = seen_bits(scores, at, c, full && every.contains(tile));
   }
   const Span live = within(some, c, seen);
-#if STAGED == 1
-  threadgroup_barrier(mem_flags::mem_threadgroup);
+#if STAGED
+  // What the last tile left is read by all, before the next is written. Of an
+  // even number of pieces the next one lies in the other half.
+  if (!first_tile && (STAGED == 1 || pieces_of_tile % 2 != 0)) {
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+  }
+  first_tile = false;
 #endif
   keys.go_to(c);
   values.go_to(c);
@@ -136,10 +145,14 @@ for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
   clear(S);
   keys.add_scores_to(S, queries, live, lane);
   if (!live.empty()) {
-    finish_scores(S, scores, at, c, seen);
+    finish_scores(S, scores, at, c, live, seen);
     UNROLL for (int i = 0; i < R; ++i) {
-      sum.scale(i, softmax.fold(S, i));
+      const float factor = softmax.fold(S, i, live);
+      if (!fresh) {
+        sum.scale(i, factor);
+      }
     }
+    fresh = false;
     drop(S, scores, at, c);
   }
   values.add_product_to(sum, S, live, lane);

@@ -18,12 +18,19 @@ void stage_rows(
 }
 
 // `width` features are staged at a time; all where the plan stages it whole.
+// Pieces lie in two halves of the memory by turns: while some simdgroups still
+// read one, the next is written, and one barrier a piece is enough.
 template <typename Source, int features, int width>
 struct Along {
-  enum : int { F = (features + 7) / 8, stride = width + staged_gap };
+  enum : int {
+    F = (features + 7) / 8,
+    stride = width + staged_gap,
+    pieces_of_tile = 8 * F / width
+  };
   Source source;
   threadgroup T* memory;
   uint thread_index;
+  int turn; // the half of the first piece
   int row;
 
   // Goes to the rows from `first` on. Between two barriers of the caller's
@@ -34,10 +41,12 @@ struct Along {
       stage_rows<width>(memory, source, row, 0, thread_index);
     }
   }
-  void stage(int feature) const {
+  Staged<stride> stage(int f) const {
+    threadgroup T* const to =
+        memory + (turn + 8 * f / width) % 2 * staged_offset;
+    stage_rows<width>(to, source, row, 8 * f, thread_index);
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    stage_rows<width>(memory, source, row, feature, thread_index);
-    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return {to};
   }
 
   // S += own * rows^T.
@@ -50,8 +59,7 @@ struct Along {
       add_scores<F>(S, own, 0, Staged<stride>{memory}, 0, live, lane);
     } else {
       UNROLL for (int f = 0; f < F; f += width / 8) {
-        stage(8 * f);
-        add_scores<width / 8>(S, own, f, Staged<stride>{memory}, 0, live, lane);
+        add_scores<width / 8>(S, own, f, stage(f), 0, live, lane);
       }
     }
   }
@@ -66,9 +74,7 @@ struct Along {
       add_product<F>(sum, 0, tile, Staged<stride>{memory}, 0, live, lane);
     } else {
       UNROLL for (int f = 0; f < F; f += width / 8) {
-        stage(8 * f);
-        add_product<width / 8>(
-            sum, f, tile, Staged<stride>{memory}, 0, live, lane);
+        add_product<width / 8>(sum, f, tile, stage(f), 0, live, lane);
       }
     }
   }

@@ -13,6 +13,12 @@ struct Grid {
   }
 };
 
+// A side of an operand: of the 64 bits that the layout has for it, the lower
+// half holds all.
+inline int side_of(layout_pointer sides, int axis) {
+  return *reinterpret_cast<const device int*>(sides + axis);
+}
+
 template <typename Pointer, typename Shape, typename Strides>
 Grid<Pointer> grid_of(Pointer data, Shape shape, Strides strides) {
   Grid<Pointer> grid;

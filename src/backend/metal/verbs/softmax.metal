@@ -5,12 +5,14 @@ struct Softmax {
   float m[R]; // the maximum of the scores so far, base 2
   float l[R]; // the lane's part of the sum of exp2(S - m)
 
-  // S -> P of the i-th rows; gives what the sums so far are to be multiplied
-  // by.
-  float fold(thread Tile& S, int i) {
+  // S -> P of the i-th rows, where it meets `live`; gives what the sums so far
+  // are to be multiplied by.
+  float fold(thread Tile& S, int i, Span live) {
     float top = -INFINITY;
     UNROLL for (int n = 0; n < N; ++n) {
-      top = max(top, max(S.of[i][n].x, S.of[i][n].y));
+      if (meets(live, n)) {
+        top = max(top, max(S.of[i][n].x, S.of[i][n].y));
+      }
     }
     top = max(m[i], row_max(top));
     // A row whose scores all lie below -1e8 counts as one that sees no key.
@@ -18,8 +20,11 @@ struct Softmax {
     const float factor = exp2(m[i] - base);
     float sum = 0.0f;
     UNROLL for (int n = 0; n < N; ++n) {
-      S.of[i][n] = float2(exp2(S.of[i][n].x - base), exp2(S.of[i][n].y - base));
-      sum += S.of[i][n].x + S.of[i][n].y;
+      if (meets(live, n)) {
+        S.of[i][n] =
+            float2(exp2(S.of[i][n].x - base), exp2(S.of[i][n].y - base));
+        sum += S.of[i][n].x + S.of[i][n].y;
+      }
     }
     l[i] = l[i] * factor + sum;
     m[i] = top;
@@ -27,11 +32,20 @@ struct Softmax {
   }
 };
 
-// The scores of a tile, in units of the logarithm of base 2; -inf where hidden.
+// The scores of a tile where it meets `live`, in units of the logarithm of base
+// 2; -inf where hidden.
 inline void finish_scores(
-    thread Tile& S, thread const Scores& scores, Place at, int c, uint seen) {
+    thread Tile& S,
+    thread const Scores& scores,
+    Place at,
+    int c,
+    Span live,
+    uint seen) {
   UNROLL for (int i = 0; i < R; ++i) {
     UNROLL for (int n = 0; n < N; ++n) {
+      if (!meets(live, n)) {
+        continue;
+      }
       UNROLL for (int e = 0; e < 2; ++e) {
         float slope;
         const Element x = element(at, c, i, n, e);

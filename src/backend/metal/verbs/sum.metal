@@ -46,14 +46,17 @@ struct Sum {
   void store(
       device To* to, int row, int rows, float factor, int i, Lane lane) const {
     const int r = row + 8 * i + lane.row;
+    if (r >= rows) {
+      return;
+    }
     UNROLL for (int f = 0; f < F; ++f) {
       const float2 x = get(i, f) * factor;
       const int c = 8 * f + lane.column;
       device To* const at = to + int64_t(r) * features + c;
-      if (r < rows && c < features) {
+      if (c < features) {
         at[0] = To(x.x);
       }
-      if (r < rows && c + 1 < features) {
+      if (c + 1 < features) {
         at[1] = To(x.y);
       }
     }
