@@ -4,6 +4,7 @@
 
 #include <variant>
 
+#include "backend/metal/call.h"
 #include "plan/metal/rules.h"
 
 namespace tessera::metal {
@@ -62,7 +63,7 @@ TEST(MetalPlanner, HasALegalPlanForEveryHeadDimension) {
 }
 
 // A text is compiled for a plan: lengths, batch and heads are not in it.
-TEST(MetalPlanner, LooksAtLengthsOnlyForFewQueries) {
+TEST(MetalPlanner, LooksAtLengthsOnlyForFewOrShortQueries) {
   const auto problem = problem_of(100, 64, Dtype::float16);
   auto longer = problem_of(5000, 64, Dtype::float16);
   longer.B = 1;
@@ -75,6 +76,27 @@ TEST(MetalPlanner, LooksAtLengthsOnlyForFewQueries) {
   EXPECT_FALSE(plan_of(problem, Pass::forward).packed);
   EXPECT_TRUE(plan_of(few, Pass::forward).packed);
   EXPECT_FALSE(plan_of(few, Pass::dq).packed);
+  auto brief = problem;
+  brief.Nq = short_queries;
+  EXPECT_EQ(plan_of(problem, Pass::forward).rows_of_threadgroup(), 64);
+  EXPECT_EQ(plan_of(brief, Pass::forward).rows_of_threadgroup(), 32);
+  EXPECT_EQ(plan_of(brief, Pass::dq), plan_of(problem, Pass::dq));
+}
+
+// Few queries take their keys in runs where one run would leave the GPU idle.
+TEST(MetalPlanner, TakesRunsOfManyKeysOnly) {
+  Call call;
+  call.problem = problem_of(12, 64, Dtype::float16);
+  const auto runs = [&](int Nk, int B) {
+    call.problem.Nk = Nk;
+    call.problem.B = B;
+    EXPECT_EQ(
+        std::get<Plan>(plan_for(call, Pass::forward)).runs, takes_runs(call));
+    return takes_runs(call);
+  };
+  EXPECT_FALSE(runs(256, 1));
+  EXPECT_TRUE(runs(257, 1));
+  EXPECT_FALSE(runs(1000, 64)); // as many threadgroups as the runs would be
 }
 
 // What is added up leaves the registers only where it does not fit.
@@ -148,6 +170,11 @@ TEST(MetalRules, RefuseWhatDoesNotFit) {
   EXPECT_EQ(
       refusal_of(plan),
       "expected a head block that is a multiple of 8 and divides 64; got 48");
+  plan = plan_of(problem_of(1000, 64, Dtype::float16), Pass::dq);
+  plan.staging = Staging::pieces;
+  EXPECT_EQ(
+      refusal_of(plan),
+      "expected pieces of operands in forward alone; got them in dq");
 }
 
 } // namespace

@@ -1,7 +1,4 @@
 // What a pass over scores knows of its batch entry, `batch`.
-const int query_heads = side_of(Q_sides, 1);
-const int group = query_heads / side_of(K_sides, 1);
-
 Scores scores;
 scores.positions = Mask {
   side_of(Q_sides, 2), side_of(K_sides, 2), bool(CAUSAL),
@@ -14,7 +11,8 @@ scores.positions = Mask {
 #endif
 };
 scores.batch = batch;
-scores.heads = query_heads;
+scores.heads = side_of(Q_sides, 1);
+const int group = scores.heads / side_of(K_sides, 1);
 scores.scale = numbers[0];
 scores.scale2 = scores.scale * LOG2E;
 #if HAS_SOFTCAP

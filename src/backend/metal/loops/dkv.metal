@@ -3,8 +3,8 @@
 const Lane lane = lane_of(thread_index_in_simdgroup);
 const int batch = piece[2] + int(threadgroup_position_in_grid.z);
 #include "begin.metal"
-const int Nq = int(Q_sides[2]);
-const int Nk = int(K_sides[2]);
+const int Nq = scores.positions.Nq;
+const int Nk = scores.positions.Nk;
 const int block = piece[0] + int(threadgroup_position_in_grid.x);
 const int kv_head = piece[1] + int(threadgroup_position_in_grid.y);
 Place at = {

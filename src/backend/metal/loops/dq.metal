@@ -2,7 +2,7 @@
 const Lane lane = lane_of(thread_index_in_simdgroup);
 const int batch = piece[2] + int(threadgroup_position_in_grid.z);
 #include "begin.metal"
-const int Nq = int(Q_sides[2]);
+const int Nq = scores.positions.Nq;
 const int block = piece[0] + int(threadgroup_position_in_grid.x);
 const int head = piece[1] + int(threadgroup_position_in_grid.y);
 const int kv_head = head / group;

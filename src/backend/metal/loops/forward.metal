@@ -115,9 +115,9 @@ const Span every = intersect(scores.positions.seen_by_all(own), part);
 const Ids ids = scores.ids_of_queries(all, lane);
 
 bool fresh = BEGINS; // what is added up is 0
-bool first_tile = true;
 const int pieces_of_tile = keys.pieces_of_tile + values.pieces_of_tile;
-for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
+const int start = columns.lo / (8 * N) * (8 * N);
+for (int c = start; c < columns.hi; c += 8 * N) {
   const Span tile = {c, c + 8 * N};
   if (!overlap(ids, scores.ids_of_keys(tile, lane)) ||
       !(packed_rows || scores.any_block(at.head, all, tile, lane))) {
@@ -131,10 +131,9 @@ for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
 #if STAGED
   // What the last tile left is read by all, before the next is written. Of an
   // even number of pieces the next one lies in the other half.
-  if (!first_tile && (STAGED == 1 || pieces_of_tile % 2 != 0)) {
+  if (c > start && (STAGED == 1 || pieces_of_tile % 2 != 0)) {
     threadgroup_barrier(mem_flags::mem_threadgroup);
   }
-  first_tile = false;
 #endif
   keys.go_to(c);
   values.go_to(c);
