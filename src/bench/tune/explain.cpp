@@ -48,6 +48,8 @@ std::vector<KernelExplanation> explain_kernels(
     const Arguments& arguments, const MetalBackend& backend) {
   const auto& problem = arguments.problem;
   const auto call = metal_call(problem, arguments.settings, backend);
+  auto untuned = call;
+  untuned.tiles = {};
   auto passes = metal::backward_passes(metal::gradients_of(problem));
   passes.insert(passes.begin(), metal::Pass::forward);
   std::vector<KernelExplanation> kernels;
@@ -55,8 +57,7 @@ std::vector<KernelExplanation> explain_kernels(
     const auto planned = metal::plan_for(call, pass);
     const auto* plan = std::get_if<metal::Plan>(&planned);
     if (metal::by_scores(pass) && plan != nullptr) {
-      const auto own =
-          metal::make_plan(call.problem, pass, call.family, call.block_size);
+      const auto own = metal::plan_for(untuned, pass);
       kernels.push_back(
           {std::string(metal::name(pass)),
            bench::facts_of(*plan),

@@ -110,7 +110,7 @@ TEST_F(Tuned, ExplanationNamesTheTiles) {
 // An explanation needs no GPU.
 TEST_F(Tuned, ExplainsAGpuThatIsNotHere) {
   attention.window = Window{9, 0};
-  attention.D = attention.Dv = 128;
+  attention.D = attention.Dv = 80;
   const auto first = explain(attention, metal::Family::m1);
   EXPECT_EQ(first.choice.name, "tessera/metal");
   EXPECT_NE(
