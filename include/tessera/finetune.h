@@ -156,6 +156,11 @@ struct MemoryPrediction {
     return base + weights + trained + optimizer + activations + attention +
         loss + cache;
   }
+
+  // What of it MLX's allocator holds in use.
+  std::int64_t arrays() const {
+    return weights + trained + optimizer + activations + loss;
+  }
 };
 
 // The memory that a run will take, and what would fit.

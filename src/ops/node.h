@@ -1,6 +1,5 @@
 #pragma once
 
-#include <mlx/allocator.h>
 #include <mlx/backend/cpu/encoder.h>
 #include <mlx/mlx.h>
 #include <mlx/primitives.h>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/node/memory.h"
 #include "ops/ours.h"
 #include "tessera/error.h"
 
@@ -47,8 +47,7 @@ class CpuNode : public mx::Primitive {
     constexpr std::int64_t row = 1024; // an axis counts in int
     const auto rows = floats / row + 1;
     mx::array memory(
-        mx::allocator::malloc(
-            static_cast<std::size_t>(rows * row) * sizeof(float)),
+        tessera::allocate(static_cast<std::size_t>(rows * row) * sizeof(float)),
         {static_cast<int>(rows), static_cast<int>(row)},
         mx::float32);
     mx::cpu::get_command_encoder(stream()).add_temporary(memory);
@@ -57,7 +56,7 @@ class CpuNode : public mx::Primitive {
 
   static void allocate(std::vector<mx::array>& outputs) {
     for (mx::array& out : outputs) {
-      out.set_data(mx::allocator::malloc(out.nbytes()));
+      out.set_data(tessera::allocate(out.nbytes()));
     }
   }
 

@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cmath>
 
+#include "api/node/memory.h"
 #include "api/tuning.h"
 #include "model/file.h"
 #include "model/finite.h"
+#include "ops/ours.h"
 #include "tessera/error.h"
 #include "tessera/profile.h"
 #include "train/log/interval.h"
@@ -364,6 +366,9 @@ FinetuneResult finetune(
   train::return_freed_memory();
   const TableScope table(train::tuning_of(options));
   train::Run run = train::prepare(options);
+  if (ops::is_ours(run.network.dtype)) { // else no node of ours makes room
+    keep_freed_arrays(std::size_t(run.plan.memory.predicted.arrays()));
+  }
   observer.started(run.plan);
   try {
     return train::Loop(run, observer).run();

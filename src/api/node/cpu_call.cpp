@@ -1,6 +1,5 @@
 #include "api/node/cpu_call.h"
 
-#include <mlx/allocator.h>
 #include <mlx/backend/cpu/encoder.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "api/node/memory.h"
 #include "api/profile.h"
 #include "api/tuning.h"
 #include "backend/cpu/launch.h"
@@ -109,7 +109,7 @@ void CpuCall::add(Operand operand, const mx::array& input) {
 }
 
 void CpuCall::allocate(Operand operand, mx::array& output) {
-  auto data = mx::allocator::malloc(output.nbytes());
+  auto data = tessera::allocate(output.nbytes());
   const auto like = argument_like(operand);
   if (like && has_heads_inside(operands_[slot(*like)])) {
     const std::int64_t H = output.shape(1);
@@ -170,7 +170,7 @@ void* CpuCall::temporary(std::size_t bytes) {
   constexpr int row = 1024; // floats; an axis counts in int
   const auto rows = bytes / (row * sizeof(float)) + 1;
   mx::array memory(
-      mx::allocator::malloc(rows * row * sizeof(float)),
+      tessera::allocate(rows * row * sizeof(float)),
       {static_cast<int>(rows), row},
       mx::float32);
   temporaries_.push_back(memory);

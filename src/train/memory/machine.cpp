@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "api/node/memory.h"
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -151,7 +153,7 @@ std::int64_t available_memory() {
 
 void return_freed_memory() {
   if (on_cpu()) {
-    mx::set_cache_limit(0); // its default of 32 MiB held up to 90 more
+    keep_freed_arrays(0); // MLX's 32 MiB held up to 90 more
   }
 #ifdef __GLIBC__
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
