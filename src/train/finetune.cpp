@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 
-#include "api/node/memory.h"
 #include "api/tuning.h"
 #include "model/file.h"
 #include "model/finite.h"
@@ -367,7 +366,7 @@ FinetuneResult finetune(
   const TableScope table(train::tuning_of(options));
   train::Run run = train::prepare(options);
   if (ops::is_ours(run.network.dtype)) { // else no node of ours makes room
-    keep_freed_arrays(std::size_t(run.plan.memory.predicted.arrays()));
+    train::keep_freed_memory(run.plan.memory.predicted);
   }
   observer.started(run.plan);
   try {

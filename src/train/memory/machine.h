@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "tessera/finetune.h"
+
 namespace tessera::train {
 
 // The most memory held so far, in bytes: of the process (resident set) where
@@ -23,6 +25,10 @@ std::int64_t available_memory();
 // are freed: MLX keeps none of them for later, and glibc does not raise its
 // threshold as it goes. What is held is then what is in use.
 void return_freed_memory();
+
+// From here on, on the CPU, freed arrays are kept for the next ones, as far as
+// that leaves the peak where it was predicted.
+void keep_freed_memory(const MemoryPrediction& predicted);
 
 // Memory that MLX's allocator keeps back on the device, in bytes.
 std::int64_t cached_memory();
