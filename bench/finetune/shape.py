@@ -89,3 +89,9 @@ def make_data(folder: pathlib.Path, lengths):
         for length in lengths:
             text = "".join(draw.choice(list(LETTERS), length))
             file.write(json.dumps({"text": text}) + "\n")
+
+
+def tokens_of(folder: pathlib.Path):
+    """The documents of make_data in tokens, the end of text included."""
+    lines = (folder / "train.jsonl").read_text().splitlines()
+    return [[LETTERS.index(letter) + 1 for letter in json.loads(line)["text"]] + [0] for line in lines]
