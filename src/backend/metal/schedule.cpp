@@ -27,9 +27,13 @@ class Schedule {
     const auto& plan = std::get<Plan>(planned);
     switch (pass) {
       case Pass::forward:
-        plan.runs         ? add_runs(plan)
-            : plan.packed ? add_packed(plan)
-                          : add_pieces(plan);
+        if (plan.runs) {
+          add_runs(plan);
+        } else if (plan.packed) {
+          push_few(plan, {}, {0, 1}, forward_results());
+        } else {
+          add_pieces(plan);
+        }
         break;
       case Pass::delta:
       case Pass::dq:
@@ -38,8 +42,7 @@ class Schedule {
         add_pieces(plan);
         break;
       case Pass::combine:
-        add_combine(plan);
-        break;
+        break; // stands behind a forward in runs
       case Pass::dslopes: {
         const auto& slopes = *find(call_, "slopes");
         push_rows(
@@ -253,53 +256,47 @@ class Schedule {
         {"L_runs", Element::float32, {count, p_.B, p_.Hq, p_.Nq}}};
   }
 
-  // Few queries, all keys at once.
-  void add_packed(const Plan& plan) {
+  // Few queries: all keys at once, or `runs` of them side by side.
+  void push_few(
+      const Plan& plan,
+      const Runs& run,
+      Span runs,
+      std::vector<Array> outputs) {
     auto inputs = inputs_of(call_, Pass::forward);
-    inputs.push_back(piece({0, 0, 0, 0, p_.Nk, 0, 0}));
+    inputs.push_back(piece({0, 0, 0, 0, p_.Nk, run.keys, runs.lo}));
+    const int blocks =
+        ceil_divide(p_.group() * p_.Nq, plan.rows_of_threadgroup());
     push(
         plan,
         {},
         std::move(inputs),
-        results(call_, Pass::forward, {p_.B, p_.Hq, p_.Nq}),
-        {blocks_of_packed(plan), p_.Hkv, p_.B});
-  }
-  int blocks_of_packed(const Plan& plan) const {
-    return ceil_divide(p_.group() * p_.Nq, plan.rows_of_threadgroup());
+        std::move(outputs),
+        {blocks * runs.size(), p_.Hkv, p_.B});
   }
 
-  // Few queries: runs of keys side by side, as many a launch as its time lets.
+  std::vector<Array> forward_results() const {
+    return results(call_, Pass::forward, {p_.B, p_.Hq, p_.Nq});
+  }
+
+  // As many runs a launch as its time lets, and what joins them.
   void add_runs(const Plan& plan) {
     const auto runs = runs_of(p_, plan, call_.family, call_.seconds);
-    const int blocks = blocks_of_packed(plan);
     const auto pieces = chunks(runs.count, runs.together);
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-      auto inputs = inputs_of(call_, Pass::forward);
-      inputs.push_back(piece({0, 0, 0, 0, p_.Nk, runs.keys, pieces[i].lo}));
       auto outputs = of_runs(pieces[i].size());
       for (auto& output : outputs) {
         output.key =
             pieces.size() > 1 ? fmt::format("{}/{}", output.name, i) : "";
       }
-      push(
-          plan,
-          {},
-          std::move(inputs),
-          std::move(outputs),
-          {blocks * pieces[i].size(), p_.Hkv, p_.B});
+      push_few(plan, runs, pieces[i], std::move(outputs));
     }
     join(of_runs(runs.count), "", pieces.size(), 0);
-  }
-
-  void add_combine(const Plan& plan) {
-    const auto forward = plan_for(call_, Pass::forward);
-    const auto runs =
-        runs_of(p_, std::get<Plan>(forward), call_.family, call_.seconds);
+    const auto combine = std::get<Plan>(plan_for(call_, Pass::combine));
     push_rows(
-        plan,
+        combine,
         of_runs(runs.count),
-        results(call_, Pass::forward, {p_.B, p_.Hq, p_.Nq}),
-        {ceil_divide(p_.B * p_.Hq * p_.Nq, plan.simdgroups), 1, 1});
+        forward_results(),
+        {ceil_divide(p_.B * p_.Hq * p_.Nq, combine.simdgroups), 1, 1});
   }
 
   const Call& call_;
@@ -357,7 +354,7 @@ std::vector<Pass> backward_passes(const std::vector<Operand>& wanted) {
 }
 
 Scheduled forward_steps(const Call& call) {
-  return steps_of(call, forward_passes(call));
+  return steps_of(call, Pass::forward);
 }
 
 Scheduled backward_steps(const Call& call, const std::vector<Operand>& wanted) {
@@ -365,8 +362,7 @@ Scheduled backward_steps(const Call& call, const std::vector<Operand>& wanted) {
 }
 
 Scheduled steps_of(const Call& call, Pass pass) {
-  return pass == Pass::forward ? forward_steps(call)
-                               : steps_of(call, std::vector{pass});
+  return steps_of(call, std::vector{pass});
 }
 
 } // namespace tessera::metal

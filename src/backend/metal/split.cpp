@@ -61,37 +61,27 @@ std::vector<Along> parts_of(const Work& work, int count) {
   return parts;
 }
 
-// D of a block of rows, which has no loop.
-Work work_of_rows(const Problem& p, const Plan& plan) {
-  Work work;
-  work.batches = p.B;
-  work.heads = p.Hq;
-  work.blocks = ceil_divide(p.Nq, plan.rows_of_threadgroup());
-  work.along = 1;
-  work.group = 1;
-  work.bytes = plan.rows_of_threadgroup() *
-      (2.0 * p.Dv * static_cast<double>(size_of(p.dtype)) + 2 * sizeof(float));
-  work.simdgroups = plan.simdgroups;
-  return work;
-}
-
 } // namespace
 
 Work work_of(const Problem& p, const Plan& plan) {
-  if (plan.pass == Pass::delta) {
-    return work_of_rows(p, plan);
-  }
   const bool by_keys = plan.pass == Pass::dkv;
   Work work;
   work.batches = p.B;
   work.heads = by_keys ? p.Hkv : p.Hq;
   work.blocks = ceil_divide(by_keys ? p.Nk : p.Nq, plan.rows_of_threadgroup());
+  work.simdgroups = plan.simdgroups;
+  if (plan.pass == Pass::delta) { // which has no loop
+    work.along = 1;
+    work.bytes = plan.rows_of_threadgroup() *
+        (2.0 * p.Dv * static_cast<double>(size_of(p.dtype)) +
+         2 * sizeof(float));
+    return work;
+  }
   work.along = by_keys ? p.Nq : p.Nk;
   work.unit = plan.columns;
   work.group = by_keys ? p.group() : 1;
   work.flops = 2.0 * plan.rows_of_threadgroup() * features_multiplied(plan) *
       work.group * longest_stretch(p, plan, work);
-  work.simdgroups = plan.simdgroups;
   return work;
 }
 
