@@ -365,8 +365,9 @@ FinetuneResult finetune(
   train::return_freed_memory();
   const TableScope table(train::tuning_of(options));
   train::Run run = train::prepare(options);
+  std::optional<train::KeptMemory> kept;
   if (ops::is_ours(run.network.dtype)) { // else no node of ours makes room
-    train::keep_freed_memory(run.plan.memory.predicted);
+    kept.emplace(run.plan.memory.predicted);
   }
   observer.started(run.plan);
   try {

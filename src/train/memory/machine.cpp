@@ -160,7 +160,7 @@ void return_freed_memory() {
 #endif
 }
 
-void keep_freed_memory(const MemoryPrediction& predicted) {
+KeptMemory::KeptMemory(const MemoryPrediction& predicted) {
   // What BLAS packs into, and MLX's own ops make between two nodes of ours: up
   // to 36 MiB above the prediction where it was left out. A small run would
   // exceed its prediction by a tenth, and gains little.
@@ -169,6 +169,10 @@ void keep_freed_memory(const MemoryPrediction& predicted) {
   const auto arrays = predicted.arrays();
   keep_freed_arrays(
       arrays < small ? 0 : static_cast<std::size_t>(arrays - beside));
+}
+
+KeptMemory::~KeptMemory() {
+  keep_freed_arrays(0);
 }
 
 std::int64_t cached_memory() {

@@ -26,9 +26,15 @@ std::int64_t available_memory();
 // threshold as it goes. What is held is then what is in use.
 void return_freed_memory();
 
-// From here on, on the CPU, freed arrays are kept for the next ones, as far as
-// that leaves the peak where it was predicted.
-void keep_freed_memory(const MemoryPrediction& predicted);
+// As long as it lives, freed arrays are kept on the CPU for the next ones, as
+// far as that leaves the peak where it was predicted.
+class KeptMemory {
+ public:
+  explicit KeptMemory(const MemoryPrediction& predicted);
+  ~KeptMemory();
+  KeptMemory(const KeptMemory&) = delete;
+  KeptMemory& operator=(const KeptMemory&) = delete;
+};
 
 // Memory that MLX's allocator keeps back on the device, in bytes.
 std::int64_t cached_memory();
