@@ -155,7 +155,7 @@ void forward_tile(
           draw_kept<Target, n>(task, tile, b.at(b.size.kept));
           multiply_by_tile<Target, n>(tile.t, S, b.at(b.size.kept));
         }
-        const float* left = S;
+        float* left = S;
         if constexpr (Buffers<Target>::pairs) {
           pair_keys<Target, n>(b.at(b.size.key_pairs), S, tile.t);
           left = b.at(b.size.key_pairs);
