@@ -25,7 +25,7 @@ def require() -> None:
     if mx.__version__ != _build.MLX_VERSION:
         raise ImportError(
             f"[tessera] expected mlx {_build.MLX_VERSION}, which this package was built "
-            f"against; got {mx.__version__}. Install that one: {_INSTALL}, or rebuild in "
+            f"against; got {mx.__version__}. Install that one ({_INSTALL}), or rebuild in "
             "Tessera's folder: pip install scikit-build-core "
             f"nanobind=={_build.NANOBIND_VERSION} && pip install --force-reinstall "
             "--no-deps --no-build-isolation "
