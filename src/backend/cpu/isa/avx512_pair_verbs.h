@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include "backend/cpu/isa/avx512_verbs.h"
 
 namespace tessera::cpu {
@@ -12,7 +14,6 @@ struct Avx512PairVerbs : Avx512Verbs<Target> {
 
   using F = typename VectorsOf<16>::F;
   using H = typename VectorsOf<16>::H;
-  using U = typename VectorsOf<16>::U;
 
   static F add_product(F sum, F left, F right) {
     return (F)_mm512_dpbf16_ps((__m512)sum, (__m512bh)left, (__m512bh)right);
@@ -20,10 +21,18 @@ struct Avx512PairVerbs : Avx512Verbs<Target> {
   static H narrow(F x) {
     return (H)_mm512_cvtneps_pbh((__m512)x);
   }
+  // Converted one behind the other, then lane l of a beside lane l of b.
   static F pair(F a, F b) {
-    const auto low = __builtin_convertvector(narrow(a), U);
-    const auto high = __builtin_convertvector(narrow(b), U);
-    return (F)(low | high << 16);
+    alignas(64) static constexpr auto order = [] {
+      std::array<std::uint16_t, 32> from{};
+      for (std::uint16_t lane = 0; lane < 16; ++lane) {
+        from[2 * lane] = lane;
+        from[2 * lane + 1] = lane + 16;
+      }
+      return from;
+    }();
+    const auto both = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
+    return (F)_mm512_permutexvar_epi16(_mm512_load_si512(order.data()), both);
   }
 };
 
