@@ -164,7 +164,9 @@ Returns:
   module.def(
       "peak_gflops",
       [] {
-        return cpu::peak_flops(Dtype::float32, cpu_device().threads) / 1e9;
+        const auto device = cpu_device();
+        return cpu::peak_flops(device.isa, Dtype::float32, device.threads) /
+            1e9;
       },
       nb::call_guard<nb::gil_scoped_release>(),
       "The most float32 GF/s of the processor's arithmetic units, measured.");
