@@ -146,15 +146,26 @@ struct AmxProduct : Registers<Target> {
   }
 
   // left(i, word) as order_pairs leaves it: blocks of 16 queries' 16 words.
+  // Words behind the last would be multiplied by 0, and NaN times 0 is NaN: the
+  // right operand's last ones are copied to where zeros follow them.
   template <int n>
   static void sum_over_keys(
       float* sums, int rows, const float* left, const float* right, int words) {
+    alignas(64) float last[words_at_once * sum_panel];
+    const int whole = words / words_at_once * words_at_once;
+    if (whole < words) {
+      constexpr auto floats = static_cast<std::size_t>(sum_panel);
+      const auto copied = static_cast<std::size_t>(words - whole) * floats;
+      __builtin_memset(last, 0, sizeof last);
+      __builtin_memcpy(
+          last, right + offset(whole, sum_panel), copied * sizeof(float));
+    }
     int i = 0;
     for (; i + 16 < rows; i += 32) {
-      sum_rows<2, n>(sums, left, right, words, i);
+      sum_rows<2, n>(sums, left, right, last, words, i);
     }
     if (i < rows) {
-      sum_rows<1, n>(sums, left, right, words, i);
+      sum_rows<1, n>(sums, left, right, last, words, i);
     }
   }
 
@@ -240,16 +251,22 @@ struct AmxProduct : Registers<Target> {
 
   template <int strips, int n>
   static void sum_rows(
-      float* sums, const float* left, const float* right, int words, int i) {
+      float* sums,
+      const float* left,
+      const float* right,
+      const float* last,
+      int words,
+      int i) {
     using Block = AmxBlock<strips, n>;
     float* const to = sums + offset(i, sum_panel);
     Block::load(to, sum_panel);
     for (int w = 0; w < words; w += words_at_once) {
+      const bool whole = w + words_at_once <= words;
       Block::add(
           left + offset(w, panel) + i,
           panel,
           lanes,
-          right + offset(w, sum_panel),
+          whole ? right + offset(w, sum_panel) : last,
           sum_panel);
     }
     Block::store(to, sum_panel);
