@@ -164,7 +164,7 @@ TEST(MetalRules, RefuseWhatDoesNotFit) {
   plan.hold_own = true;
   EXPECT_EQ(
       refusal_of(plan),
-      "expected at most 128 registers a thread on m1; got 160");
+      "expected at most 128 registers a thread on m1; got 176");
   plan = good;
   plan.head_block = 48;
   EXPECT_EQ(

@@ -1,0 +1,37 @@
+#include "api/metal/registers.h"
+
+#include <gtest/gtest.h>
+
+namespace tessera::test {
+namespace {
+
+TEST(MetalRegisters, OfEveryHeadDimension) {
+  for (const int D : {8, 64, 80, 128, 256, 512}) {
+    expect_within_claims(
+        case_of_registers(D, Dtype::bfloat16), metal::Family::m1);
+  }
+  expect_within_claims(
+      case_of_registers(128, Dtype::float32), metal::Family::m1);
+}
+
+TEST(MetalRegisters, OfEveryFeature) {
+  const Case plain = case_of_registers(64, Dtype::bfloat16);
+  for (const auto& row : feature_rows) {
+    expect_within_claims(with_feature(plain, row), metal::Family::m1);
+  }
+  expect_within_claims(with_all_features(plain), metal::Family::m1);
+}
+
+// A count that is too low is found: half of what a kernel takes is not enough.
+TEST(MetalRegisters, AreNotEnoughWhereThereAreTooFew) {
+  auto launcher = std::make_shared<TextLauncher>();
+  const Case c = case_of_registers(64, Dtype::bfloat16);
+  on_metal(c, random_inputs(c), metal::Family::m1, 1e9, launcher);
+  const auto& [plan, dispatch] = launcher->texts.at(0);
+  const int claimed = metal::resources(plan).registers;
+  EXPECT_EQ(metal::private_of(dispatch, claimed).memory, 0);
+  EXPECT_GT(metal::private_of(dispatch, claimed / 2).memory, 0);
+}
+
+} // namespace
+} // namespace tessera::test
