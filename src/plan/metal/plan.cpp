@@ -46,15 +46,19 @@ int registers_of_features(const Plan& plan) {
       {f.bias, 6, 4, 6},
       {f.alibi, 8, 4, 6},
       {f.softcap, 2, 2, 2},
-      {f.dropout, 20 * plan.rows / 8, 6, 6}};
+      {f.dropout, 22 * plan.rows / 8, 6, 6}};
   const bool forward = plan.pass == Pass::forward;
   int count = 0;
   for (const auto& row : rows) {
     if (row.has) {
-      count += forward ? row.forward : plan.pass == Pass::dkv ? row.dkv : row.dq;
+      count += forward             ? row.forward
+          : plan.pass == Pass::dkv ? row.dkv
+                                   : row.dq;
     }
   }
-  const int most = forward ? 35 * plan.rows / 8 : plan.pass == Pass::dkv ? 44 : 40;
+  const int most = forward     ? 35 * plan.rows / 8
+      : plan.pass == Pass::dkv ? 44
+                               : 40;
   return count < most ? count : most;
 }
 

@@ -262,9 +262,12 @@ void with_text(const Dispatch& dispatch, Target target, Use use) {
 
 void check_address_spaces(
     const std::string& source, const std::string& function) {
-  with_text({source, function, {}, {}, {}}, Target::execution, [](const std::string& stem) {
-    check_conversions(run(language(), {"-fsyntax-only", stem + ".cl"}));
-  });
+  with_text(
+      {source, function, {}, {}, {}},
+      Target::execution,
+      [](const std::string& stem) {
+        check_conversions(run(language(), {"-fsyntax-only", stem + ".cl"}));
+      });
 }
 
 namespace {

@@ -92,8 +92,7 @@ const int64_t next_dO = dO_steps[1];
 const int64_t next_L = L_steps[1];
 const int64_t next_D = D_steps[1];
 at.head = kv_head * group + piece[5];
-queries.source = {
-    Q + batch * Q_steps[0] + at.head * next_Q, Q_steps[2], Nq};
+queries.source = {Q + batch * Q_steps[0] + at.head * next_Q, Q_steps[2], Nq};
 cotangents.source = {
     dO + batch * dO_steps[0] + at.head * next_dO, dO_steps[2], Nq};
 L_pointer L_head = L + batch * L_steps[0] + at.head * next_L;

@@ -37,13 +37,13 @@ void tessera_simdgroup_barrier(uint) {
 }
 
 // A lane that is a constant takes no register.
-#define TESSERA_SHUFFLE_AS(type)                                            \
-  {                                                                         \
-    __private type* const x = (__private type*)value;                       \
-    if (__builtin_constant_p(lane))                                         \
-      __asm__("; shuffle %0 %1 %2" : "+v"(*x) : "s"(lane), "s"(kind));      \
-    else                                                                    \
-      __asm__("; shuffle %0 %1 %2" : "+v"(*x) : "v"(lane), "s"(kind));      \
+#define TESSERA_SHUFFLE_AS(type)                                       \
+  {                                                                    \
+    __private type* const x = (__private type*)value;                  \
+    if (__builtin_constant_p(lane))                                    \
+      __asm__("; shuffle %0 %1 %2" : "+v"(*x) : "s"(lane), "s"(kind)); \
+    else                                                               \
+      __asm__("; shuffle %0 %1 %2" : "+v"(*x) : "v"(lane), "s"(kind)); \
   }
 void tessera_simd_shuffle(
     int kind,
