@@ -27,15 +27,25 @@ set(TESSERA_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python"
     CACHE FILEPATH "A Python that has MLX installed")
 set(TESSERA_MLX 0.32.4 CACHE STRING "The version of MLX; another is not tested")
 execute_process(
-  COMMAND ${TESSERA_PYTHON} -m mlx --cmake-dir
-  OUTPUT_VARIABLE MLX_ROOT
+  COMMAND ${TESSERA_PYTHON} -c "import mlx.core as mx; print(mx.__version__)"
+  OUTPUT_VARIABLE mlx_version
   OUTPUT_STRIP_TRAILING_WHITESPACE
   RESULT_VARIABLE mlx_result)
 if(NOT mlx_result EQUAL 0)
   message(FATAL_ERROR
     "[cmake] expected MLX in ${TESSERA_PYTHON}; run `make setup` first")
 endif()
-find_package(MLX ${TESSERA_MLX} EXACT REQUIRED CONFIG)
+if(NOT mlx_version STREQUAL TESSERA_MLX)
+  message(FATAL_ERROR
+    "[cmake] expected MLX ${TESSERA_MLX}; got ${mlx_version} in ${TESSERA_PYTHON}. "
+    "Install that one, or build against the other, which is not tested: "
+    "-DTESSERA_MLX=${mlx_version}")
+endif()
+execute_process(
+  COMMAND ${TESSERA_PYTHON} -m mlx --cmake-dir
+  OUTPUT_VARIABLE MLX_ROOT
+  OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+find_package(MLX REQUIRED CONFIG)
 
 add_library(tessera_mlx INTERFACE)
 target_link_libraries(tessera_mlx INTERFACE mlx)

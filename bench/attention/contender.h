@@ -31,7 +31,7 @@ struct Setting {
 std::vector<Contender> tessera_cpu(
     const AttentionCase& c, const Setting& setting);
 Contender openblas_sgemm(int N);
-Contender peak(Dtype dtype, int threads);
+Contender peak(const char* name, Isa isa, Dtype dtype, int threads);
 // Reads as many bytes as the case's K and V have, on all threads.
 Contender streaming_read(const AttentionCase& c, int threads);
 

@@ -33,12 +33,9 @@ struct Memory {
 
 } // namespace
 
-Contender peak(Dtype dtype, int threads) {
-  const char* name = dtype == Dtype::float32 ? "float32 peak"
-      : dtype == Dtype::float16              ? "float16 peak"
-                                             : "bfloat16 peak";
+Contender peak(const char* name, Isa isa, Dtype dtype, int threads) {
   return {name, 0, nullptr, [=] {
-            return cpu::peak_flops(dtype, threads);
+            return cpu::peak_flops(isa, dtype, threads);
           }};
 }
 

@@ -25,7 +25,8 @@ void add_flags(CLI::App& app, Options& o) {
       {"portable", Isa::portable},
       {"avx2", Isa::avx2},
       {"avx512", Isa::avx512},
-      {"avx512_bf16", Isa::avx512_bf16}};
+      {"avx512_bf16", Isa::avx512_bf16},
+      {"amx", Isa::amx}};
   cli::add_case_flags(app, o.attention);
   app.add_option("--isa", o.setting.device.isa, "Default: the best there is")
       ->transform(CLI::CheckedTransformer(isas));

@@ -30,7 +30,7 @@ cpu::View view_of(const mx::array& x) {
 // Everything that the three passes read and write.
 class Operands {
  public:
-  explicit Operands(const Arrays& arrays) : c_(arrays.attention) {
+  explicit Operands(const cases::Arrays& arrays) : c_(arrays.attention) {
     const auto& o = arrays.options;
     set(Operand::Q, arrays.Q);
     set(Operand::K, arrays.K);
@@ -59,7 +59,7 @@ class Operands {
 
  private:
   void outputs(const AttentionOptions& o) {
-    const auto problem = problem_of(c_, Pass::forward);
+    const auto problem = cases::problem_of(c_, Pass::forward);
     for (const auto operand :
          {Operand::O, Operand::dQ, Operand::dK, Operand::dV}) {
       const auto s = shape(operand, problem);
@@ -119,7 +119,7 @@ cpu::Task task_of(
     const Setting& setting,
     const Operands& operands) {
   cpu::Task task;
-  task.problem = problem_of(c, pass);
+  task.problem = cases::problem_of(c, pass);
   const auto planned = setting.blocks.rows == 0
       ? make_plan(task.problem, setting.device)
       : make_plan(task.problem, setting.device, setting.blocks);
@@ -138,8 +138,8 @@ cpu::Task task_of(
 
 std::vector<Contender> tessera_cpu(
     const AttentionCase& c, const Setting& setting) {
-  const auto arrays = random_arrays(c, false);
-  const double pairs = seen_pairs(arrays);
+  const auto arrays = cases::random_arrays(c, false);
+  const double pairs = cases::seen_pairs(arrays);
   const auto call = std::make_shared<Call>();
   call->operands = std::make_unique<Operands>(arrays);
   // Two products forward; dV, dP, dQ, dK and S again backward; of a bias its

@@ -235,7 +235,8 @@ AttentionKeywords attention_keywords(const nb::kwargs& given) {
   return keywords;
 }
 
-std::string attention_signature(const char* name, const char* result) {
+std::string attention_signature(
+    const char* name, const char* result, const char* return_lse) {
   return fmt::format(
       "def {}(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, "
       "scale: float | None = None, causal: bool = False, "
@@ -249,10 +250,12 @@ std::string attention_signature(const char* name, const char* result) {
       "sinks: mlx.core.array | None = None, dropout: float = 0.0, "
       "seed: int | mlx.core.array | None = None, "
       "blocks: tuple[mlx.core.array, int, int] | None = None, "
-      "return_lse: bool = False, implementation: str = 'auto', "
+      "return_lse: {}, implementation: str = 'auto', "
       "block_size: int | None = None, "
-      "stream: mlx.core.Stream | mlx.core.Device | None = None) -> {}",
+      "stream: mlx.core.Stream | mlx.core.ThreadLocalStream | "
+      "mlx.core.Device | mlx.core.DeviceType | None = None) -> {}",
       name,
+      return_lse,
       result);
 }
 

@@ -92,6 +92,8 @@ struct AttentionKeywords {
 AttentionKeywords attention_keywords(const nb::kwargs& given);
 
 // The types of a function that takes what `attention` takes, for its stub.
-std::string attention_signature(const char* name, const char* result);
+// `return_lse` is that keyword's type, and default where it has one.
+std::string attention_signature(
+    const char* name, const char* result, const char* return_lse);
 
 } // namespace tessera::python

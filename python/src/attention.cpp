@@ -1,5 +1,7 @@
 #include "tessera/attention.h"
 
+#include <fmt/format.h>
+
 #include "arguments.h"
 #include "module.h"
 
@@ -85,11 +87,9 @@ nb::object attention_call(
   return nb::make_tuple(both.O, both.L);
 }
 
-} // namespace
-
-void add_attention(nb::module_& module) {
-  const auto signature = attention_signature(
-      op, "mlx.core.array | tuple[mlx.core.array, mlx.core.array]");
+void add_overload(
+    nb::module_& module, const char* return_lse, const char* result) {
+  const auto signature = attention_signature(op, result, return_lse);
   module.def(
       op,
       &attention_call,
@@ -99,6 +99,19 @@ void add_attention(nb::module_& module) {
       "keywords"_a,
       nb::sig(signature.c_str()),
       attention_doc);
+}
+
+} // namespace
+
+// One function three times, so that type checkers know what a call returns. The
+// first takes every call.
+void add_attention(nb::module_& module) {
+  constexpr const char* one = "mlx.core.array";
+  constexpr const char* both = "tuple[mlx.core.array, mlx.core.array]";
+  const auto either = fmt::format("{} | {}", one, both);
+  add_overload(module, "typing.Literal[False] = False", one);
+  add_overload(module, "typing.Literal[True]", both);
+  add_overload(module, "bool", either.c_str());
 }
 
 } // namespace tessera::python

@@ -87,18 +87,31 @@ bool stays(const Call& call) {
   }
 }
 
+// 0, what the plan takes, for None.
+int block_size_of(nb::handle value) {
+  const auto size =
+      optional<int>(value, "patch", "a block_size that is an int");
+  if (size && *size < 1) {
+    reject("patch", "expected a block_size of 1 or more; got {}", *size);
+  }
+  return size.value_or(0);
+}
+
 // A function for mx.fast.scaled_dot_product_attention's place. MLX's own makes
 // its node first, so that what it refuses, and in which words, and the dtype of
 // the output are its own; the node is dropped unevaluated where ours takes the
 // call. force_fused asks for MLX's kernels by definition.
-nb::object drop_in(
+nb::callable drop_in(
     const nb::callable& original,
     nb::handle implementation,
-    int block_size,
+    nb::handle block_size,
     const nb::object& segments) {
   AttentionOptions common;
   common.implementation = implementation_of(implementation, "patch");
-  common.block_size = block_size;
+  common.block_size = block_size_of(block_size);
+  if (!segments.is_none() && !nb::isinstance<nb::callable>(segments)) {
+    wrong_type("patch", "segments that are a function", segments);
+  }
   const auto call = [=](const nb::args& args,
                         const nb::kwargs& kwargs) -> nb::object {
     auto theirs = original(*args, **kwargs);
@@ -123,10 +136,10 @@ nb::object drop_in(
     return nb::cast(
         attention(ours.q, ours.k, ours.v, ours.options, ours.stream));
   };
-  return nb::cpp_function(
+  return nb::borrow<nb::callable>(nb::cpp_function(
       call,
       nb::name("scaled_dot_product_attention"),
-      nb::cast<std::string>(original.attr("__doc__")).c_str());
+      nb::cast<std::string>(original.attr("__doc__")).c_str()));
 }
 
 } // namespace
@@ -137,7 +150,7 @@ void add_drop_in(nb::module_& module) {
       &drop_in,
       "original"_a,
       "implementation"_a,
-      "block_size"_a,
+      "block_size"_a.none(),
       "segments"_a.none(),
       "A function that takes the place of mx.fast.scaled_dot_product_attention."
       "\n\n`segments` is None, or a function that returns the ids [B, N] of "

@@ -1,5 +1,8 @@
 #include "module.h"
 
+#include <fmt/format.h>
+#include <mlx/mlx.h>
+
 #include "tessera/warning.h"
 
 namespace {
@@ -13,6 +16,21 @@ void warn(const std::string& text) {
   }
 }
 
+// nanobind shares classes between modules of the same ABI alone.
+void require_mlx_array() {
+  if (!nanobind::type<mlx::core::array>().is_valid()) {
+    const auto text = fmt::format(
+        "[tessera] expected an mlx.core whose nanobind has the ABI of "
+        "{}.{}.{}, "
+        "which this package was built with; got one of another: rebuild "
+        "Tessera with the nanobind that MLX was built with",
+        NB_VERSION_MAJOR,
+        NB_VERSION_MINOR,
+        NB_VERSION_PATCH);
+    throw nanobind::import_error(text.c_str());
+  }
+}
+
 } // namespace
 
 // Bindings and no more: what a call does is in the C++ library. The classes of
@@ -22,6 +40,7 @@ void warn(const std::string& text) {
 NB_MODULE(_core, module) {
   module.attr("__doc__") = "Tessera's C++ library.";
   nanobind::module_::import_("mlx.core");
+  require_mlx_array();
   tessera::python::add_attention(module);
   tessera::python::add_drop_in(module);
   tessera::python::add_cases(module);

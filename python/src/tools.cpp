@@ -122,7 +122,7 @@ void use_table_of(const std::optional<std::filesystem::path>& file) {
 
 void add_tools(nb::module_& module) {
   const auto signature =
-      attention_signature("explain", "dict[str, typing.Any]");
+      attention_signature("explain", "dict[str, typing.Any]", "bool = False");
   module.def(
       "explain",
       &explain_call,
@@ -164,7 +164,9 @@ Returns:
   module.def(
       "peak_gflops",
       [] {
-        return cpu::peak_flops(Dtype::float32, cpu_device().threads) / 1e9;
+        const auto device = cpu_device();
+        return cpu::peak_flops(device.isa, Dtype::float32, device.threads) /
+            1e9;
       },
       nb::call_guard<nb::gil_scoped_release>(),
       "The most float32 GF/s of the processor's arithmetic units, measured.");
@@ -184,7 +186,8 @@ Returns:
       R"(Makes plans follow a table of `tune`, in the whole process.
 
 Args:
-    file: The table; None for none any more.
+    file: The table, an empty one where there is no such file; None for none any
+        more.
 
 Raises:
     ValueError: A file that is no table.)");

@@ -1,21 +1,9 @@
 """Attention for MLX that trains with any mask in linear memory."""
 
-from . import _blas
+from . import _blas, _build, _mlx
 
 _blas.load()  # before mlx.core
-
-import mlx.core as _mx
-
-from . import _build
-
-if _mx.__version__ != _build.MLX_VERSION:
-    raise ImportError(
-        f"[tessera] expected mlx {_build.MLX_VERSION}, which this package was built "
-        f"against; got {_mx.__version__}. Install that one, or rebuild in Tessera's "
-        "folder: pip install scikit-build-core nanobind && pip install "
-        "--force-reinstall --no-deps --no-build-isolation "
-        f"--config-settings=cmake.define.TESSERA_MLX={_mx.__version__} ."
-    )
+_mlx.require()
 
 from ._core import (
     attention,

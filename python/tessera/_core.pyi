@@ -3,12 +3,19 @@
 from collections.abc import Callable, Sequence
 import os
 import pathlib
-from typing import Any
+from typing import Any, Literal, overload
 
 import mlx.core
 
 
-def attention(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, scale: float | None = None, causal: bool = False, mask: str | mlx.core.array | None = None, bias: mlx.core.array | None = None, window: tuple[int | None, int | None] | None = None, segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None = None, prefix: int | mlx.core.array | None = None, chunk: int | None = None, alibi: mlx.core.array | None = None, softcap: float | None = None, sinks: mlx.core.array | None = None, dropout: float = 0.0, seed: int | mlx.core.array | None = None, blocks: tuple[mlx.core.array, int, int] | None = None, return_lse: bool = False, implementation: str = 'auto', block_size: int | None = None, stream: mlx.core.Stream | mlx.core.Device | None = None) -> mlx.core.array | tuple[mlx.core.array, mlx.core.array]:
+@overload
+def attention(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, scale: float | None = None, causal: bool = False, mask: str | mlx.core.array | None = None, bias: mlx.core.array | None = None, window: tuple[int | None, int | None] | None = None, segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None = None, prefix: int | mlx.core.array | None = None, chunk: int | None = None, alibi: mlx.core.array | None = None, softcap: float | None = None, sinks: mlx.core.array | None = None, dropout: float = 0.0, seed: int | mlx.core.array | None = None, blocks: tuple[mlx.core.array, int, int] | None = None, return_lse: Literal[False] = False, implementation: str = 'auto', block_size: int | None = None, stream: mlx.core.Stream | mlx.core.ThreadLocalStream | mlx.core.Device | mlx.core.DeviceType | None = None) -> mlx.core.array: ...
+
+@overload
+def attention(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, scale: float | None = None, causal: bool = False, mask: str | mlx.core.array | None = None, bias: mlx.core.array | None = None, window: tuple[int | None, int | None] | None = None, segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None = None, prefix: int | mlx.core.array | None = None, chunk: int | None = None, alibi: mlx.core.array | None = None, softcap: float | None = None, sinks: mlx.core.array | None = None, dropout: float = 0.0, seed: int | mlx.core.array | None = None, blocks: tuple[mlx.core.array, int, int] | None = None, return_lse: Literal[True], implementation: str = 'auto', block_size: int | None = None, stream: mlx.core.Stream | mlx.core.ThreadLocalStream | mlx.core.Device | mlx.core.DeviceType | None = None) -> tuple[mlx.core.array, mlx.core.array]: ...
+
+@overload
+def attention(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, scale: float | None = None, causal: bool = False, mask: str | mlx.core.array | None = None, bias: mlx.core.array | None = None, window: tuple[int | None, int | None] | None = None, segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None = None, prefix: int | mlx.core.array | None = None, chunk: int | None = None, alibi: mlx.core.array | None = None, softcap: float | None = None, sinks: mlx.core.array | None = None, dropout: float = 0.0, seed: int | mlx.core.array | None = None, blocks: tuple[mlx.core.array, int, int] | None = None, return_lse: bool, implementation: str = 'auto', block_size: int | None = None, stream: mlx.core.Stream | mlx.core.ThreadLocalStream | mlx.core.Device | mlx.core.DeviceType | None = None) -> mlx.core.array | tuple[mlx.core.array, mlx.core.array]:
     """
     Attention with any mask, in memory linear in the length.
 
@@ -69,7 +76,7 @@ def attention(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, scale:
     et al. (2011), section 3.4 (Philox).
     """
 
-def drop_in(original: Callable, implementation: object, block_size: int, segments: object | None) -> object:
+def drop_in(original: Callable, implementation: object, block_size: object | None, segments: object | None) -> Callable:
     """
     A function that takes the place of mx.fast.scaled_dot_product_attention.
 
@@ -88,7 +95,7 @@ def doctor(quick: bool) -> str:
 
 def default_table_path() -> pathlib.Path: ...
 
-def explain(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, scale: float | None = None, causal: bool = False, mask: str | mlx.core.array | None = None, bias: mlx.core.array | None = None, window: tuple[int | None, int | None] | None = None, segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None = None, prefix: int | mlx.core.array | None = None, chunk: int | None = None, alibi: mlx.core.array | None = None, softcap: float | None = None, sinks: mlx.core.array | None = None, dropout: float = 0.0, seed: int | mlx.core.array | None = None, blocks: tuple[mlx.core.array, int, int] | None = None, return_lse: bool = False, implementation: str = 'auto', block_size: int | None = None, stream: mlx.core.Stream | mlx.core.Device | None = None) -> dict[str, Any]:
+def explain(q: mlx.core.array, k: mlx.core.array, v: mlx.core.array, *, scale: float | None = None, causal: bool = False, mask: str | mlx.core.array | None = None, bias: mlx.core.array | None = None, window: tuple[int | None, int | None] | None = None, segments: mlx.core.array | tuple[mlx.core.array, mlx.core.array] | None = None, prefix: int | mlx.core.array | None = None, chunk: int | None = None, alibi: mlx.core.array | None = None, softcap: float | None = None, sinks: mlx.core.array | None = None, dropout: float = 0.0, seed: int | mlx.core.array | None = None, blocks: tuple[mlx.core.array, int, int] | None = None, return_lse: bool = False, implementation: str = 'auto', block_size: int | None = None, stream: mlx.core.Stream | mlx.core.ThreadLocalStream | mlx.core.Device | mlx.core.DeviceType | None = None) -> dict[str, Any]:
     """
     Which implementation a call of `attention` takes, why, and with which tiles.
 
@@ -137,7 +144,8 @@ def use_table(file: str | os.PathLike | None) -> None:
     Makes plans follow a table of `tune`, in the whole process.
 
     Args:
-        file: The table; None for none any more.
+        file: The table, an empty one where there is no such file; None for none any
+            more.
 
     Raises:
         ValueError: A file that is no table.

@@ -47,7 +47,8 @@ class patch:
             in the calls that follow, or None where there are none.
 
     Raises:
-        ValueError: An implementation of another name.
+        ValueError: An implementation of another name, or a block size below 1.
+        TypeError: An argument of another type.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class patch:
         segments: Callable[[], mx.array | None] | None = None,
     ):
         self._before = getattr(mx.fast, _NAME)
-        _replace(_core.drop_in(_original, implementation, block_size or 0, segments))
+        _replace(_core.drop_in(_original, implementation, block_size, segments))
 
     def __enter__(self) -> "patch":
         return self

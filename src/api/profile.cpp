@@ -8,6 +8,7 @@
 
 #include "api/node/cpu_call.h"
 #include "api/problem.h"
+#include "backend/cpu/launch.h"
 #include "backend/cpu/peak.h"
 
 namespace tessera {
@@ -107,8 +108,10 @@ std::optional<double> attention_peak_flops(mx::Dtype dtype) {
   // converted.
   const int threads = cpu_device().threads;
   const Dtype kind = dtype_of(dtype).value_or(Dtype::float32);
+  const Isa isa = cpu::supported_isas().back();
   return std::max(
-      cpu::peak_flops(kind, threads), cpu::peak_flops(Dtype::float32, threads));
+      cpu::peak_flops(isa, kind, threads),
+      cpu::peak_flops(isa, Dtype::float32, threads));
 }
 
 double useful_flops(const cpu::Task& task) {

@@ -7,8 +7,9 @@
 namespace tessera {
 
 // Instruction sets that the CPU kernel is compiled for, weakest first; neon is
-// ARM's, the rest x86's.
-enum class Isa { portable, neon, avx2, avx512, avx512_bf16 };
+// ARM's, the rest x86's. amx is AVX-512 with Intel's unit for matrices of
+// bfloat16.
+enum class Isa { portable, neon, avx2, avx512, avx512_bf16, amx };
 
 constexpr std::string_view name(Isa isa) {
   switch (isa) {
@@ -20,6 +21,8 @@ constexpr std::string_view name(Isa isa) {
       return "avx512";
     case Isa::avx512_bf16:
       return "avx512_bf16";
+    case Isa::amx:
+      return "amx";
     case Isa::portable:
       break;
   }
@@ -34,6 +37,7 @@ struct RegisterTile {
   int vectors = 0;
   int sum_rows = 0; // of a sum over a tile of scores
   int sum_vectors = 0;
+  int words = 1; // of the contracted axis, that a product takes at once
 
   // Queries of a panel of scores.
   constexpr int panel() const {
@@ -51,9 +55,12 @@ struct RegisterTile {
 };
 
 // Accumulators, operands and one broadcast value fill 16 registers, or 32 of
-// AVX-512 and NEON. `rows` divides unit(), and sum_rows divides panel().
+// AVX-512 and NEON; a matrix of AMX has 16 rows of 16 words. `rows` divides
+// unit(), and sum_rows divides panel().
 constexpr RegisterTile register_tile(Isa isa) {
   switch (isa) {
+    case Isa::amx:
+      return {16, 16, 4, 16, 2, 16};
     case Isa::avx512_bf16:
     case Isa::avx512:
       return {16, 8, 3, 12, 2};

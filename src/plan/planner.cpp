@@ -38,10 +38,26 @@ constexpr int items_wanted(Pass pass) {
   return pass == Pass::forward ? 16 : 8;
 }
 
+// Queries for which the loop for few of them is the faster one, where tiles of
+// the other would be empty for the most part.
+constexpr int few_queries = 16;
+
+bool has_few_queries(const Problem& problem) {
+  return problem.pass == Pass::forward && problem.Nq > 0 &&
+      problem.Nq <= few_queries && problem.Nk > 0;
+}
+
+// AMX multiplies bfloat16 alone, and few queries are bound by memory.
+Isa isa_for(const Problem& problem, const Device& device) {
+  const bool plain =
+      problem.dtype != Dtype::bfloat16 || has_few_queries(problem);
+  return device.isa == Isa::amx && plain ? Isa::avx512 : device.isa;
+}
+
 Plan plan_of(const Problem& problem, const Device& device, Blocks blocks) {
   Plan plan;
   plan.pass = problem.pass;
-  plan.isa = device.isa;
+  plan.isa = isa_for(problem, device);
   plan.rows = blocks.rows;
   plan.columns = blocks.columns;
   return plan;
@@ -68,15 +84,6 @@ int preferred_threads(
   return std::max(1, static_cast<int>(worth));
 }
 
-// Queries for which the loop for few of them is the faster one, where tiles of
-// the other would be empty for the most part.
-constexpr int few_queries = 16;
-
-bool has_few_queries(const Problem& problem) {
-  return problem.pass == Pass::forward && problem.Nq > 0 &&
-      problem.Nq <= few_queries && problem.Nk > 0;
-}
-
 // Keys of a run: enough runs that the last ones end together, none of less than
 // 512 keys.
 int preferred_split(const Problem& problem) {
@@ -95,7 +102,7 @@ int threads_for_few(const Problem& problem, const Device& device) {
 }
 
 std::vector<Blocks> all_blocks(const Problem& problem, const Device& device) {
-  const auto tile = register_tile(device.isa);
+  const auto tile = register_tile(isa_for(problem, device));
   const auto scaled = [&](const auto& table) {
     std::vector<Blocks> blocks;
     for (const auto b : table) {

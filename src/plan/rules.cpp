@@ -35,6 +35,9 @@ std::optional<Refusal> why_not(
         name(device.isa),
         name(plan.isa))};
   }
+  if (plan.isa == Isa::amx && problem.dtype != Dtype::bfloat16) {
+    return Refusal{"expected bfloat16 on amx; got another dtype"};
+  }
   if (plan.pass != problem.pass) {
     return Refusal{"expected a plan of the problem's pass; got another's"};
   }

@@ -29,7 +29,7 @@ class Cursor {
 } // namespace
 
 int values_per_word(const Problem& problem, const Plan& plan) {
-  return plan.isa == Isa::avx512_bf16 && problem.dtype == Dtype::bfloat16 ? 2
+  return plan.isa >= Isa::avx512_bf16 && problem.dtype == Dtype::bfloat16 ? 2
                                                                           : 1;
 }
 
@@ -51,8 +51,8 @@ Workspace workspace(const Problem& problem, const Plan& plan) {
   Workspace s;
   s.rows = round_up(plan.rows, P);
   s.columns = round_up(plan.columns, tile.unit());
-  s.lanes_words = w(problem.D);
-  s.value_words = w(problem.Dv);
+  s.lanes_words = round_up(w(problem.D), tile.words);
+  s.value_words = round_up(w(problem.Dv), tile.words);
   s.tile_words = (s.columns + spare) * P;
   const int panels = s.rows / P;
   const int D = round_up(problem.D, W);

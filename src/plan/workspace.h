@@ -15,7 +15,7 @@ int values_per_word(const Problem& problem, const Plan& plan);
 //
 // With P the queries of a panel, W the width of a sum's panel, w() the words
 // that so many values take along the contracted axis:
-// - lanes form: [panel of P queries][w(features)][P]
+// - lanes form: [panel of P queries][w(features)][P], w() in whole products
 // - rows form, words along features: [panel of W words][row + spare][W]
 // - features form, words along rows: [panel of W features][w(rows) + spare][W]
 // - tile of a panel of queries: [key + spare][P]
@@ -57,8 +57,8 @@ struct Workspace {
   int rows = 0;        // of a block, a multiple of P
   int columns = 0;     // of a block, a multiple of the unit
   int tile_words = 0;  // of a panel's tile, spare included
-  int lanes_words = 0; // w(D)
-  int value_words = 0; // w(Dv)
+  int lanes_words = 0; // w(D), in whole products
+  int value_words = 0; // w(Dv), the same
 
   std::size_t bytes() const {
     return words * sizeof(float);

@@ -23,11 +23,43 @@ Problem problem_of(Pass pass, int N, int D, int Dv) {
 
 constexpr Pass passes[] = {Pass::forward, Pass::backward, Pass::dbias};
 constexpr Isa isas[] = {
-    Isa::portable, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+    Isa::portable,
+    Isa::neon,
+    Isa::avx2,
+    Isa::avx512,
+    Isa::avx512_bf16,
+    Isa::amx};
 
 std::string reason_of(const Planned& planned) {
   const auto* refusal = std::get_if<Refusal>(&planned);
   return refusal == nullptr ? "" : refusal->reason;
+}
+
+// The matrix unit multiplies bfloat16 alone, and rests where queries are few.
+TEST(Planner, AmxTakesBlocksOfBfloat16Alone) {
+  const Device device{Isa::amx, 4};
+  for (const Pass pass : passes) {
+    for (const int N : {1, 17, 1000}) {
+      for (const Dtype dtype :
+           {Dtype::float32, Dtype::float16, Dtype::bfloat16}) {
+        auto problem = problem_of(pass, N, 64, 64);
+        problem.dtype = dtype;
+        const auto plan = std::get<Plan>(make_plan(problem, device));
+        const bool blocks = pass != Pass::forward || N > 16;
+        EXPECT_EQ(
+            plan.isa,
+            dtype == Dtype::bfloat16 && blocks ? Isa::amx : Isa::avx512);
+      }
+    }
+  }
+  auto problem = problem_of(Pass::forward, 1000, 64, 64);
+  const Plan plan{Pass::forward, Isa::amx, 64, 32, 1};
+  problem.dtype = Dtype::bfloat16;
+  EXPECT_EQ(why_not(problem, plan, device), std::nullopt);
+  problem.dtype = Dtype::float32;
+  EXPECT_EQ(
+      why_not(problem, plan, device)->reason,
+      "expected bfloat16 on amx; got another dtype");
 }
 
 TEST(Planner, EveryPlanIsLegal) {

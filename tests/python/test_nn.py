@@ -73,6 +73,8 @@ def test_grouped_heads_repeat_keys():
     assert close(grouped(x, x, x), full(x, x, x))
     with pytest.raises(ValueError, match=r"\[MultiHeadAttention\] expected .*; got 3 and 4"):
         tessera.nn.MultiHeadAttention(DIMS, HEADS, num_kv_heads=3)
+    with pytest.raises(ValueError, match=r"\[MultiHeadAttention\] expected .*; got 3 and 16"):
+        tessera.nn.MultiHeadAttention(16, 3)
 
 
 def test_rope_and_cache_go_on_where_they_were():
@@ -136,6 +138,14 @@ def test_optimized_lora():
     assert {name for name, _ in tree_flatten(module.trainable_parameters())} == {"lora_a", "lora_b"}
     with pytest.raises(ValueError, match="rank"):
         tessera.OptimizedLoRALinear(base, r=0)
+
+
+@pytest.mark.parametrize("adapt", [tessera.nn.LoRALinear.from_base, tessera.OptimizedLoRALinear])
+def test_only_a_linear_module_is_adapted(adapt):
+    with pytest.raises(
+        TypeError, match=r"^\[LoRALinear\] expected an mlx.nn.Linear .*; got .*ReLU"
+    ):
+        adapt(nn.ReLU())
 
 
 class Attentive(nn.Linear):

@@ -300,9 +300,20 @@ def test_an_error_unpatches():
     assert mx.fast.scaled_dot_product_attention is ORIGINAL[0]
 
 
-def test_a_wrong_implementation_patches_nothing():
-    with pytest.raises(ValueError, match=r"\[patch\] expected an implementation"):
-        tessera.patch("fast")
+WRONG = {
+    "implementation": (ValueError, {"implementation": "fast"}, 'an implementation .*; got "fast"'),
+    "block size": (ValueError, {"block_size": -1}, "a block_size of 1 or more; got -1"),
+    "no block size": (ValueError, {"block_size": 0}, "a block_size of 1 or more; got 0"),
+    "block size's type": (TypeError, {"block_size": "7"}, "a block_size that is an int; got .*str"),
+    "segments": (TypeError, {"segments": mx.zeros((1, 8))}, "segments that are a function; got "),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_argument_patches_nothing(name):
+    error, arguments, text = WRONG[name]
+    with pytest.raises(error, match=rf"^\[patch\] expected {text}"):
+        tessera.patch(**arguments)
     assert mx.fast.scaled_dot_product_attention is ORIGINAL[0]
 
 

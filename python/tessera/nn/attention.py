@@ -70,6 +70,11 @@ class MultiHeadAttention(nn.MultiHeadAttention):
         num_kv_heads: int | None = None,
         rope: nn.Module | None = None,
     ):
+        if dims % num_heads:
+            raise ValueError(
+                "[MultiHeadAttention] expected num_heads that divide dims; got "
+                f"{num_heads} and {dims}"
+            )
         kv_heads = num_kv_heads or num_heads
         if num_heads % kv_heads:
             raise ValueError(

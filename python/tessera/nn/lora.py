@@ -21,12 +21,17 @@ class LoRALinear(nn.Module):
 
     Raises:
         ValueError: A rank below 1.
+        TypeError: A module that is not linear.
     """
 
     def __init__(self, base: nn.Module, r: int = 8, dropout: float = 0.0, scale: float = 20.0):
         super().__init__()
         if r < 1:
             raise ValueError(f"[LoRALinear] expected a rank r of 1 or more; got {r}")
+        if not isinstance(base, nn.Linear | nn.QuantizedLinear):
+            raise TypeError(
+                f"[LoRALinear] expected an mlx.nn.Linear or QuantizedLinear; got {type(base)}"
+            )
         outputs, inputs = base.weight.shape
         if isinstance(base, nn.QuantizedLinear):
             inputs = inputs * 32 // base.bits

@@ -25,7 +25,7 @@ void keep_freed_arrays(std::size_t most) {
   mx::set_cache_limit(most == 0 ? 0 : unlimited);
 }
 
-mx::allocator::Data allocate(std::size_t bytes) {
+Allocation allocate(std::size_t bytes) {
   auto data = mx::allocator::malloc(bytes);
   const std::size_t most = most_held;
   const std::size_t used = mx::get_active_memory();

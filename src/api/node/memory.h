@@ -12,8 +12,12 @@ namespace tessera {
 // 0: it keeps none.
 void keep_freed_arrays(std::size_t most);
 
+// What MLX's allocator gives: a buffer that frees itself, before 0.32.4 a plain
+// one.
+using Allocation = decltype(mlx::core::allocator::malloc(0));
+
 // Memory for an output or a workspace of a node. Where freed arrays are kept,
 // the oldest go back to the system until there is room for it.
-mlx::core::allocator::Data allocate(std::size_t bytes);
+Allocation allocate(std::size_t bytes);
 
 } // namespace tessera

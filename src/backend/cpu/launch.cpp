@@ -1,6 +1,10 @@
 #include "backend/cpu/launch.h"
 
 #include <unistd.h>
+#if defined(__linux__) && defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#endif
 
 #include <algorithm>
 #include <cstdint>
@@ -195,6 +199,23 @@ void run_dbias(const Call& call, Shared& shared) {
       });
 }
 
+// Linux keeps room for the unit's registers only for a process that asks
+// (Documentation/arch/x86/xstate.rst); its threads need not ask again.
+bool has_amx() {
+#if defined(__linux__) && defined(__x86_64__)
+  constexpr unsigned bfloat16 = 1u << 22;
+  constexpr unsigned tile = 1u << 24;
+  constexpr long request_permission = 0x1023;
+  constexpr long tile_data = 18;
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & bfloat16) != 0 &&
+      (d & tile) != 0 &&
+      syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
+
 } // namespace
 
 std::vector<Isa> supported_isas() {
@@ -209,6 +230,9 @@ std::vector<Isa> supported_isas() {
     isas.push_back(Isa::avx512);
     if (__builtin_cpu_supports("avx512bf16")) {
       isas.push_back(Isa::avx512_bf16);
+      if (has_amx()) {
+        isas.push_back(Isa::amx);
+      }
     }
   }
 #elif defined(__aarch64__)

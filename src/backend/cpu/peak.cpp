@@ -4,17 +4,16 @@
 #include <chrono>
 
 #include "backend/cpu/isa/kernels.h"
-#include "backend/cpu/launch.h"
 #include "backend/cpu/share.h"
 
 namespace tessera::cpu {
 
-double peak_flops(Dtype dtype, int threads) {
+double peak_flops(Isa isa, Dtype dtype, int threads) {
   using Clock = std::chrono::steady_clock;
   Problem problem;
   problem.dtype = dtype;
   Plan plan;
-  plan.isa = supported_isas().back();
+  plan.isa = isa;
   const auto multiply_add = kernels_for(problem, plan).multiply_add;
   constexpr int rounds = 100'000;
   constexpr double seconds = 0.05; // of measuring

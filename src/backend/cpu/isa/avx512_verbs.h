@@ -14,12 +14,13 @@ struct Avx512Verbs {
   using I = typename VectorsOf<16>::I;
 
   using H = typename VectorsOf<16>::H;
+  using U = typename VectorsOf<16>::U;
 
+  static U widen(H h) {
+    return (U)_mm512_cvtepu16_epi32((__m256i)h);
+  }
   static F from_half(H h) {
     return (F)_mm512_cvtph_ps((__m256i)h);
-  }
-  static F from_bfloat(H h) {
-    return (F)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)h), 16);
   }
   static F hide_where_zero(F v, const std::uint8_t* bytes) {
     __m128i b;

@@ -5,7 +5,7 @@ namespace tessera::cpu {
 const Kernels& kernels_for(const Problem& problem, const Plan& plan) {
 #if defined(__x86_64__)
   if (values_per_word(problem, plan) == 2) {
-    return avx512_bf16_kernels;
+    return plan.isa == Isa::amx ? amx_kernels : avx512_bf16_kernels;
   }
   if (plan.isa >= Isa::avx512) {
     return avx512_kernels;

@@ -58,5 +58,6 @@ extern const Kernels neon_kernels;
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
 extern const Kernels avx512_bf16_kernels;
+extern const Kernels amx_kernels;
 
 } // namespace tessera::cpu

@@ -67,7 +67,7 @@ Span backward_tile(
         if (wanted.dslopes) {
           slope += slope_gradient<Target, n>(task, tile, x);
         }
-        const float* left = x.dP;
+        float* left = x.dP;
         if constexpr (Buffers<Target>::pairs) {
           pointwise_pairs<Target, n>(
               x,
@@ -136,20 +136,18 @@ void sum_over_queries(
           X::offset(f / X::sum_panel * b.size.columns + k, X::sum_panel);
       X::template with_vectors<Target::tile.sum_vectors>(
           features - f, [&]<int n>() {
-            typename X::F sum[strip][n] = {};
+            typename X::template SumOverQueries<n, pitch> sum(to);
             for (int p = 0; p < panels.count; ++p) {
               if (panels.t[p].lo <= k && k < panels.t[p].hi) {
                 const float* const left = Buffers<Target>::pairs
                     ? b.pair_tile(tiles, p)
                     : b.tile(tiles, p);
-                X::template sum_over_queries<n, pitch>(
-                    sum,
+                sum.add(
                     left + X::offset(k, pitch),
                     from + X::offset(p * pitch, X::sum_panel),
                     Pack<Target>::words(panels.queries[p]));
               }
             }
-            X::template add_to(to, X::sum_panel, sum);
           });
     }
   }

@@ -121,7 +121,7 @@ void few_combine(
   const float inverse = l == 0.0f ? 0.0f : 1.0f / l;
   const Row to = task[Operand::O].row(batch, head, row);
   for (int f = 0; f < p.Dv; f += V::lanes) {
-    const int n = Product<Target>::min(p.Dv - f, V::lanes);
+    const int n = Registers<Target>::min(p.Dv - f, V::lanes);
     F sum = {};
     for (int i = 0; i < parts; ++i) {
       const Row from{

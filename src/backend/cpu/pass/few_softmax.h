@@ -118,12 +118,12 @@ struct Few {
   void add_values(int row, int keys) {
     constexpr int wide = 4;
     for (int f = 0; f < Dv; f += wide * lanes) {
-      const int vectors = Product<Target>::min((Dv - f) / lanes, wide);
-      Product<Target>::template with_vectors<wide>(
+      const int vectors = Registers<Target>::min((Dv - f) / lanes, wide);
+      Registers<Target>::template with_vectors<wide>(
           vectors * lanes, [&]<int m>() {
             F sum[n][m];
             float* const to = O + std::ptrdiff_t{row} * Dv + f;
-            Product<Target>::load(sum, to, Dv);
+            Registers<Target>::load(sum, to, Dv);
             for (int k = 0; k < keys; ++k) {
               ask(row == 0 && k % 4 == 0 ? 1 : 0);
               for (int j = 0; j < m; ++j) {
@@ -134,7 +134,7 @@ struct Few {
                 }
               }
             }
-            Product<Target>::store(to, Dv, sum);
+            Registers<Target>::store(to, Dv, sum);
           });
     }
   }
@@ -191,7 +191,7 @@ typename Vec<Target>::F few_score(
   using I = typename V::I;
   const Features& features = task.problem.features;
   const int row = tile.rows.lo;
-  const int count = Product<Target>::min(V::lanes, tile.keys().hi - key);
+  const int count = Registers<Target>::min(V::lanes, tile.keys().hi - key);
   if (features.softcap) {
     const float c = task.numbers.softcap;
     s = c * V::tanh(s / c);

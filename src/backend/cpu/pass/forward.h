@@ -2,6 +2,7 @@
 
 #include "backend/cpu/tile/dropout.h"
 #include "backend/cpu/tile/scores.h"
+#include "plan/rules.h"
 
 namespace tessera::cpu {
 
@@ -155,7 +156,7 @@ void forward_tile(
           draw_kept<Target, n>(task, tile, b.at(b.size.kept));
           multiply_by_tile<Target, n>(tile.t, S, b.at(b.size.kept));
         }
-        const float* left = S;
+        float* left = S;
         if constexpr (Buffers<Target>::pairs) {
           pair_keys<Target, n>(b.at(b.size.key_pairs), S, tile.t);
           left = b.at(b.size.key_pairs);
@@ -232,12 +233,19 @@ void forward(
   using Packer = Pack<Target>;
   const Problem& p = task.problem;
   const Buffers<Target> b(task, workspace, memory);
+  const Span seen = cover.keys(at.batch, at.span);
+  const int block = task.plan.columns;
+  const Rows start{
+      at.batch,
+      at.head / p.group(),
+      {seen.lo, P::min(seen.hi, seen.lo + block)}};
+  Packer::prefetch(task[Operand::Q], at, p.D, 0, 1);
+  Packer::prefetch(task[Operand::K], start, p.D, 0, 1);
+  Packer::prefetch(task[Operand::V], start, p.Dv, 0, 1);
   Packer::lanes_form(
       b.at(b.size.Q_lanes), task[Operand::Q], at, p.D, b.factors.packed);
   start_rows(task, b, at);
 
-  const Span seen = cover.keys(at.batch, at.span);
-  const int block = task.plan.columns;
   for (int c = seen.lo / block * block; c < seen.hi; c += block) {
     const Span needed = intersect({c, c + block}, seen);
     if (!cover.live(at.batch, at.head, at.span, needed)) {
@@ -262,25 +270,25 @@ void forward(
         spare);
     const Rows next{
         keys.batch, keys.head, intersect({c + block, c + 2 * block}, seen)};
-    const int panels = (at.span.size() + P::panel - 1) / P::panel;
+    int count = 0;
+    Tile tiles[most_panels];
     for (int r = at.span.lo; r < at.span.hi; r += P::panel) {
-      const int panel = (r - at.span.lo) / P::panel;
-      Packer::prefetch(task[Operand::K], next, p.D, panel, panels);
-      Packer::prefetch(task[Operand::V], next, p.Dv, panel, panels);
       const Span rows{r, P::min(r + P::panel, at.span.hi)};
       const Span mine = intersect(needed, cover.keys(at.batch, rows));
       if (!mine.empty() && cover.live(at.batch, at.head, rows, mine)) {
-        forward_tile(
-            task,
-            cover,
-            b,
-            panel,
-            {at.batch,
-             at.head,
-             rows,
-             keys.span,
-             whole_words<Target>({mine.lo - first, mine.hi - first})});
+        tiles[count++] = {
+            at.batch,
+            at.head,
+            rows,
+            keys.span,
+            whole_words<Target>({mine.lo - first, mine.hi - first})};
       }
+    }
+    for (int i = 0; i < count; ++i) {
+      Packer::prefetch(task[Operand::K], next, p.D, i, count);
+      Packer::prefetch(task[Operand::V], next, p.Dv, i, count);
+      const int panel = (tiles[i].rows.lo - at.span.lo) / P::panel;
+      forward_tile(task, cover, b, panel, tiles[i]);
     }
   }
   finish_rows(task, b, at);

@@ -99,10 +99,11 @@ struct Buffers {
   }
 
   // The sums of the queries of panel p over the keys t of a packed tile.
-  // `left` holds the words of the tile, `right` the features form of the keys.
+  // `left` holds the words of the tile, and is spent; `right` the features form
+  // of the keys.
   void sum_over_keys(
       std::size_t sums,
-      const float* left,
+      float* left,
       std::size_t right,
       int features,
       int p,
@@ -110,6 +111,7 @@ struct Buffers {
       Span t) const {
     const int first = t.lo / Target::values_per_word;
     const int count = Packer::words(t.hi) - first;
+    X::order_pairs(left + X::offset(first, P), queries, count);
     for (int f = 0; f < features; f += W) {
       float* const to = at(sums) + X::offset(f / W * size.rows + p * P, W);
       const float* const from =
@@ -153,6 +155,7 @@ struct Buffers {
   int row_words_height;    // the same of queries
 
  private:
+  [[no_unique_address]] typename X::Unit unit_;
   float* memory_;
 };
 

@@ -19,6 +19,10 @@ struct Pack {
   static constexpr int words(int values) {
     return (values + Target::values_per_word - 1) / Target::values_per_word;
   }
+  // In whole products.
+  static constexpr int product_words(int values) {
+    return round_up(words(values), Target::tile.words);
+  }
 
   // Asks for part `index` of `parts` of some rows, so that they are near when
   // they are to be copied: the way from memory, 300 cycles, is longer than a
@@ -103,7 +107,7 @@ struct Pack {
   // -> [panel of rows][words][panel], times `factor` where a word is a float.
   static void lanes_form(
       float* to, const View& view, const Rows& at, int features, float factor) {
-    const int wide = words(features);
+    const int wide = product_words(features);
     const int count = at.span.size();
     for (int r = 0; r < round_up(count, X::panel); r += lanes) {
       float* const panel =
@@ -116,7 +120,7 @@ struct Pack {
               ? load(
                     view.row(at.batch, at.head, at.span.lo + r + i),
                     w,
-                    n,
+                    X::min(words(features) - w, n),
                     features)
               : F{};
           if constexpr (!pairs) {
