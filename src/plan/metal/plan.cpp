@@ -62,6 +62,23 @@ int registers_of_features(const Plan& plan) {
   return count < most ? count : most;
 }
 
+// Where the features are few a compiler loads what all of a tile needs ahead of
+// the first product, if it is not staged.
+int registers_of_loads(const Plan& plan) {
+  const int fewest = fragments(plan.D < plan.Dv ? plan.D : plan.Dv);
+  const bool ahead =
+      plan.staging == Staging::direct && plan.pass != Pass::dbias;
+  const int of_fragment = !ahead   ? 0
+      : plan.pass == Pass::forward ? 4
+      : plan.pass == Pass::dkv     ? 15
+                                   : 7;
+  const int loads = of_fragment * plan.columns / 8;
+  if (plan.pass == Pass::forward) {
+    return fewest <= 4 ? 2 + loads : 0;
+  }
+  return fewest < 4 ? loads : 0;
+}
+
 // Addresses, bounds, the mask's numbers.
 int housekeeping(const Plan& plan) {
   if (!by_scores(plan.pass)) {
@@ -79,8 +96,10 @@ int housekeeping(const Plan& plan) {
     // An address of each column in a loop over features.
     count += plan.staging == Staging::direct ? 18 * plan.columns / 8 : 0;
   }
-  count += plan.pass == Pass::dbias ? 40 : 0;
-  return count + registers_of_features(plan);
+  if (plan.pass == Pass::dbias) {
+    count += 40 + (plan.features.mask ? 12 * (plan.rows / 8 - 1) : 0);
+  }
+  return count + registers_of_loads(plan) + registers_of_features(plan);
 }
 
 int registers(const Plan& plan) {

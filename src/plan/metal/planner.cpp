@@ -109,8 +109,9 @@ std::vector<Plan> staged(const Plan& plan) {
 
 // The loops over scores: the first plan that is legal. What is added up stays
 // in registers where it can, then the wider tile, then what is held. Where many
-// features together leave too few registers for any, it is the plan that needs
-// least, and the GPU's compiler keeps some of it in memory. `asked` fixes sides
+// features together leave too few registers for any (dkv alone, under a boolean
+// mask or of 512 float32 features), it is the plan that needs least, and the
+// GPU's compiler keeps some of it in memory. `asked` fixes sides
 // of the tile.
 Planned plan_loop(
     const Problem& problem, Pass pass, Family family, Blocks asked = {}) {
@@ -163,7 +164,8 @@ Planned plan_loop(
       "expected tiles of a plan; got {} x {}", asked.rows, asked.columns)});
 }
 
-// A simdgroup owns a tile of the bias: the largest whose registers there are.
+// A simdgroup owns a tile of the bias: the largest whose registers there are,
+// or the smallest, where many features leave too few for any.
 Plan plan_bias(Plan plan, Family family) {
   for (const auto& [rows, columns] :
        {std::pair(16, 32), std::pair(16, 16), std::pair(8, 16)}) {

@@ -154,7 +154,7 @@ TEST(MetalWork, IsNoMoreThanSteelAttentionsOfGroupedHeadsAndBatches) {
 
 TEST(MetalRegisters, OfEveryKernel) {
   for (const auto family : {metal::Family::m1, metal::Family::m3}) {
-    for (const int D : {8, 64, 80, 128, 256, 512}) {
+    for (const int D : {8, 16, 24, 32, 64, 80, 128, 256, 512}) {
       for (const Dtype dtype : dtypes) {
         const Case plain = case_of_registers(D, dtype);
         expect_within_claims(plain, family);

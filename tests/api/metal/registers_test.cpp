@@ -5,19 +5,27 @@
 namespace tessera::test {
 namespace {
 
-TEST(MetalRegisters, OfEveryHeadDimension) {
-  for (const int D : {8, 64, 80, 128, 256, 512}) {
+// A part of the nightly MetalRegisters.OfEveryKernel.
+TEST(MetalRegisters, OfEveryPass) {
+  for (const int D : {64, 128, 512}) {
     expect_within_claims(
         case_of_registers(D, Dtype::bfloat16), metal::Family::m1);
   }
-  expect_within_claims(
-      case_of_registers(128, Dtype::float32), metal::Family::m1);
+  for (const int D : {64, 128}) {
+    expect_within_claims(
+        case_of_registers(D, Dtype::float32), metal::Family::m1);
+  }
 }
 
-TEST(MetalRegisters, OfEveryFeature) {
-  const Case plain = case_of_registers(64, Dtype::bfloat16);
+// Those that take most; what they do hardly depends on the head dimension.
+TEST(MetalRegisters, OfFeatures) {
+  const Case plain = case_of_registers(16, Dtype::bfloat16);
   for (const auto& row : feature_rows) {
-    expect_within_claims(with_feature(plain, row), metal::Family::m1);
+    const std::string_view name = row.name;
+    if (name == "chunk" || name == "mask" || name == "bias" ||
+        name == "dropout") {
+      expect_within_claims(with_feature(plain, row), metal::Family::m1);
+    }
   }
   expect_within_claims(with_all_features(plain), metal::Family::m1);
 }
