@@ -86,11 +86,17 @@ struct ExecutionError : std::runtime_error {
 
 Counts execute(const Dispatch& dispatch, const Options& options = {});
 
-// Bytes that a thread of the kernel keeps to itself, by clang's optimised code
-// for the CPU: arrays, and all that lives across a call, which every simdgroup
-// operation is. Values that all threads share are among them; a GPU has
-// registers of their own for those.
-std::size_t private_bytes(const Dispatch& dispatch);
+// What a thread keeps to itself.
+struct Private {
+  int registers = 0; // 32-bit
+  int memory = 0;    // bytes, of what the registers did not hold
+};
+
+// By clang's optimised code for a GPU of AMD's, whose lanes have 32-bit
+// registers as Apple's have, where it may use `registers` of them. A matrix is
+// two elements a lane, its product one instruction; values that all lanes of a
+// dispatch share have registers of their own and do not count.
+Private private_of(const Dispatch& dispatch, int registers);
 
 // Compiles alone: throws what clang says of address spaces and types.
 void check_address_spaces(

@@ -335,25 +335,37 @@ TEST(Language, Counts) {
   EXPECT_EQ(counts.device_bytes_stored, 256u);
 }
 
-// Private memory is that of arrays which threads keep.
-TEST(Language, PrivateBytes) {
-  const auto bytes = [](int floats) {
+// What a lane keeps over a barrier takes registers, as many as there are of 32
+// bits; what they do not hold goes to memory.
+TEST(Language, Registers) {
+  const auto count = [](const std::string& type, int values, int registers) {
     std::vector<float> out(1);
-    const std::string n = std::to_string(floats);
-    return private_bytes(one_group(
-        "[[kernel]] void f(device float* out [[buffer(0)]],\n"
-        "    const constant int& at [[buffer(0)]]) {\n"
-        "  float a[" +
-            n + "];\n  for (int k = 0; k < " + n +
-            "; ++k) a[k] = k;\n"
-            "  float x = a[1]; for (int k = 0; k < " +
-            n +
-            "; ++k) x += a[k] * a[0];\n"
-            "  out[0] = x;\n}",
-        1,
-        {output(out)}));
+    const std::string n = std::to_string(values);
+    return private_of(
+        one_group(
+            "[[kernel]] void f(device " + type +
+                "* x [[buffer(0)]],\n"
+                "    uint lane [[thread_index_in_simdgroup]]) {\n"
+                "  " +
+                type + " a[" + n +
+                "];\n"
+                "  _Pragma(\"clang loop unroll(full)\")\n"
+                "  for (int k = 0; k < " +
+                n +
+                "; ++k) a[k] = x[64 * k + lane];\n"
+                "  threadgroup_barrier(mem_flags::mem_device);\n"
+                "  _Pragma(\"clang loop unroll(full)\")\n"
+                "  for (int k = 0; k < " +
+                n + "; ++k) x[64 * k + lane + 1] = a[k];\n}",
+            1,
+            {output(out)}),
+        registers);
   };
-  EXPECT_EQ(bytes(512) - bytes(256), 1024u);
+  EXPECT_EQ(
+      count("float", 96, 128).registers - count("float", 64, 128).registers,
+      32);
+  EXPECT_EQ(count("float", 96, 128).memory, 0);
+  EXPECT_GE(count("float", 96, 64).memory, 4 * 32);
 }
 
 } // namespace

@@ -182,7 +182,9 @@ std::string header_of(const Launch& launch) {
   const auto& plan = launch.plan;
   const auto& inputs = launch.inputs;
   auto text = types_of(launch) + layout_of(inputs) + numbers_of(plan);
-  text += "#define UNROLL _Pragma(\"clang loop unroll(full)\")\n";
+  text +=
+      "#define UNROLL _Pragma(\"clang loop unroll(full)\")\n"
+      "#define ROLLED _Pragma(\"clang loop unroll(disable)\")\n";
   text += lane_metal;
   if (!by_scores(plan.pass)) {
     const bool has_dL = std::any_of(

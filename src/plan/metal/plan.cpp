@@ -28,18 +28,90 @@ int summed_features(const Plan& plan) {
   }
 }
 
-int registers(const Plan& plan) {
-  // Addresses, bounds, the mask's numbers.
-  constexpr int housekeeping = 24;
+// What the features of a plan add to that. Together they need less than each
+// for itself, since not all are at work at once: `most`.
+int registers_of_features(const Plan& plan) {
+  const auto& f = plan.features;
+  struct Row {
+    bool has;
+    int forward, dq, dkv;
+  };
+  const Row rows[] = {
+      {plan.causal, 2, 2, 2},
+      {plan.window, 4, 2, 2},
+      {f.prefix, 2, 2, 2},
+      {plan.chunk, 10, 4, 28},
+      {f.segments, 14, 6, 6},
+      {plan.blocks, 10, 6, 14},
+      {f.bias, 6, 4, 6},
+      {f.alibi, 8, 4, 6},
+      {f.softcap, 2, 2, 2},
+      {f.dropout, 22 * plan.rows / 8, 6, 6}};
+  const bool forward = plan.pass == Pass::forward;
+  int count = 0;
+  for (const auto& row : rows) {
+    if (row.has) {
+      count += forward             ? row.forward
+          : plan.pass == Pass::dkv ? row.dkv
+                                   : row.dq;
+    }
+  }
+  const int most = forward     ? 35 * plan.rows / 8
+      : plan.pass == Pass::dkv ? 44
+                               : 40;
+  return count < most ? count : most;
+}
+
+// Where the features are few a compiler loads what all of a tile needs ahead of
+// the first product, if it is not staged.
+int registers_of_loads(const Plan& plan) {
+  const int fewest = fragments(plan.D < plan.Dv ? plan.D : plan.Dv);
+  const bool ahead =
+      plan.staging == Staging::direct && plan.pass != Pass::dbias;
+  const int of_fragment = !ahead   ? 0
+      : plan.pass == Pass::forward ? 4
+      : plan.pass == Pass::dkv     ? 15
+                                   : 7;
+  const int loads = of_fragment * plan.columns / 8;
+  if (plan.pass == Pass::forward) {
+    return fewest <= 4 ? 2 + loads : 0;
+  }
+  return fewest < 4 ? loads : 0;
+}
+
+// Addresses, bounds, the mask's numbers.
+int housekeeping(const Plan& plan) {
   if (!by_scores(plan.pass)) {
-    return housekeeping;
+    return 32;
+  }
+  int count = plan.pass == Pass::dkv ? 44 : 32;
+  count += plan.staging == Staging::pieces ? 8 : 0;
+  count += plan.staging == Staging::direct ? 24 : 0;
+  if (plan.pass != Pass::forward) {
+    count += 2 * (2 - plan.hold_own - plan.hold_value);
+  }
+  count += plan.sums == Home::threadgroup ? 22 : 0;
+  if (plan.sums == Home::device) {
+    count += plan.hold_own || plan.hold_value ? 12 : 8;
+    // An address of each column in a loop over features.
+    count += plan.staging == Staging::direct ? 18 * plan.columns / 8 : 0;
+  }
+  if (plan.pass == Pass::dbias) {
+    count += 40 + (plan.features.mask ? 12 * (plan.rows / 8 - 1) : 0);
+  }
+  return count + registers_of_loads(plan) + registers_of_features(plan);
+}
+
+int registers(const Plan& plan) {
+  if (!by_scores(plan.pass)) {
+    return housekeeping(plan);
   }
   const int words = static_cast<int>(size_of(plan.dtype));
   const int tile = plan.rows / 8 * plan.columns / 8 * 2;
   const int tiles = plan.pass == Pass::forward ? 1
       : plan.pass == Pass::dbias               ? 3
                                                : 2;
-  int count = housekeeping + tile * tiles;
+  int count = housekeeping(plan) + tile * tiles;
   count += plan.hold_own ? values_of_rows(plan, plan.D) * words / 4 : 0;
   count += plan.hold_value ? values_of_rows(plan, plan.Dv) * words / 4 : 0;
   count += plan.sums == Home::registers
@@ -52,11 +124,7 @@ int registers(const Plan& plan) {
 
 Resources resources(const Plan& plan) {
   Resources r;
-  constexpr int shared_of_loop = 712;
-  constexpr int shared_of_rows = 64;
   r.registers = registers(plan);
-  r.private_bytes = 4 * r.registers +
-      (by_scores(plan.pass) ? shared_of_loop : shared_of_rows);
   const int gap = staged_gap(plan.dtype);
   const int head = plan.columns * (plan.head_block + gap);
   const int value = plan.columns * (plan.value_block + gap);

@@ -77,10 +77,9 @@ using Planned = std::variant<Plan, Refusal>;
 
 // What a kernel takes.
 struct Resources {
-  int registers = 0; // 32-bit, of a thread, as claimed
-  // What a thread keeps to itself: its registers, and what all threads share,
-  // addresses, strides and the mask's numbers, which a GPU keeps once.
-  int private_bytes = 0;
+  // 32-bit, of a thread: all that it keeps to itself. What is the same in a
+  // whole dispatch has registers of its own on these GPUs.
+  int registers = 0;
   int threadgroup_bytes = 0; // of a threadgroup
   int staged_elements = 0;   // of them, for operands, in the plan's dtype
   int staged_offset = 0;     // where the second operand or half begins

@@ -108,12 +108,16 @@ std::vector<Plan> staged(const Plan& plan) {
 }
 
 // The loops over scores: the first plan that is legal. What is added up stays
-// in registers where it can, then the wider tile, then what is held. `asked`
-// fixes sides of the tile.
+// in registers where it can, then the wider tile, then what is held. Where many
+// features together leave too few registers for any (dkv alone, under a boolean
+// mask or of 512 float32 features), it is the plan that needs least, and the
+// GPU's compiler keeps some of it in memory. `asked` fixes sides
+// of the tile.
 Planned plan_loop(
     const Problem& problem, Pass pass, Family family, Blocks asked = {}) {
   const Plan base = plan_of(problem, pass);
   std::optional<Refusal> first;
+  std::optional<Plan> least; // registers, of those that need too many
   for (const Home home : {Home::registers, Home::threadgroup, Home::device}) {
     // dkv's two sums do not fit threadgroup memory, a row block's alone do.
     if (home == (base.pass == Pass::dkv ? Home::threadgroup : Home::device)) {
@@ -145,11 +149,34 @@ Planned plan_loop(
           return next;
         }
         first = first ? first : refusal;
+        const int registers = resources(next).registers;
+        if (!why_not_but_for_registers(next, family) &&
+            (!least || registers < resources(*least).registers)) {
+          least = next;
+        }
       }
     }
   }
+  if (least && asked == Blocks{}) {
+    return *least;
+  }
   return first.value_or(Refusal{fmt::format(
       "expected tiles of a plan; got {} x {}", asked.rows, asked.columns)});
+}
+
+// A simdgroup owns a tile of the bias: the largest whose registers there are,
+// or the smallest, where many features leave too few for any.
+Plan plan_bias(Plan plan, Family family) {
+  for (const auto& [rows, columns] :
+       {std::pair(16, 32), std::pair(16, 16), std::pair(8, 16)}) {
+    plan.rows = rows;
+    plan.columns = columns;
+    if (!why_not(plan, family)) {
+      return plan;
+    }
+  }
+  plan.columns = 8;
+  return plan;
 }
 
 // The plan with as many rows a threadgroup as columns a tile, which nothing
@@ -183,9 +210,7 @@ Planned make_plan(
     case Pass::dkv:
       break;
     case Pass::dbias:
-      plan.rows = 16;
-      plan.columns = 32;
-      return plan;
+      return plan_bias(plan, family);
     case Pass::combine:
     case Pass::delta:
       plan.rows = 1;

@@ -41,7 +41,8 @@ std::optional<Refusal> more_than(
 
 } // namespace
 
-std::optional<Refusal> why_not(const Plan& plan, Family family) {
+std::optional<Refusal> why_not_but_for_registers(
+    const Plan& plan, Family family) {
   const auto limit = limits(family);
   const auto need = resources(plan);
   // A bit for each element of a lane, in one word.
@@ -60,9 +61,7 @@ std::optional<Refusal> why_not(const Plan& plan, Family family) {
             "bytes of threadgroup memory",
             need.threadgroup_bytes,
             limit.threadgroup_bytes,
-            family),
-        more_than(
-            "registers a thread", need.registers, limit.registers, family)}) {
+            family)}) {
     if (refusal) {
       return refusal;
     }
@@ -80,6 +79,16 @@ std::optional<Refusal> why_not(const Plan& plan, Family family) {
         name(plan.pass))};
   }
   return std::nullopt;
+}
+
+std::optional<Refusal> why_not(const Plan& plan, Family family) {
+  const auto refusal = why_not_but_for_registers(plan, family);
+  return refusal ? refusal
+                 : more_than(
+                       "registers a thread",
+                       resources(plan).registers,
+                       limits(family).registers,
+                       family);
 }
 
 } // namespace tessera::metal

@@ -121,22 +121,5 @@ TEST(MetalWork, IsNoMoreThanSteelAttentionsOfGroupedHeadsAndBatches) {
   }
 }
 
-// What a thread keeps is what its plan says.
-TEST(MetalWork, StaysWithinTheRegistersOfItsPlan) {
-  for (const Dtype dtype : {Dtype::bfloat16, Dtype::float32}) {
-    for (const int D : {64, 128, 512}) {
-      auto launcher = std::make_shared<ExecutorLauncher>();
-      launcher->measures_private_bytes = true;
-      const auto c = square(16 + 1, D, true, dtype);
-      on_metal(c, random_inputs(c), metal::Family::m1, 1e9, launcher);
-      for (const auto& [plan, bytes] : launcher->private_bytes) {
-        const auto claimed = metal::resources(plan).private_bytes;
-        EXPECT_LE(bytes, static_cast<std::size_t>(claimed))
-            << metal::name(plan.pass) << " D " << D;
-      }
-    }
-  }
-}
-
 } // namespace
 } // namespace tessera::test

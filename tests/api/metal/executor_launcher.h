@@ -92,9 +92,6 @@ class ExecutorLauncher : public Launcher {
 
   // Of every launch so far, with its plan.
   std::vector<std::pair<metal::Plan, metal::Counts>> executed;
-  // The same of what a thread keeps to itself; measured where asked for.
-  bool measures_private_bytes = false;
-  std::vector<std::pair<metal::Plan, std::size_t>> private_bytes;
 
   void launch(
       const metal::Launch& launch,
@@ -103,10 +100,6 @@ class ExecutorLauncher : public Launcher {
     const BoundLaunch bound(launch, inputs, outputs);
     executed.emplace_back(
         launch.plan, metal::execute(bound.dispatch(), options_));
-    if (measures_private_bytes) {
-      private_bytes.emplace_back(
-          launch.plan, metal::private_bytes(bound.dispatch()));
-    }
   }
   void join(const std::vector<mx::array>& parts, int axis, mx::array& output)
       override {

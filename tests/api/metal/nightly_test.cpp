@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "api/metal/beside_steel.h"
+#include "api/metal/registers.h"
 #include "api/metal/sweep.h"
 
 // The whole sweep: every pair of lengths with head dimensions and dtypes drawn,
@@ -146,6 +147,21 @@ TEST(MetalWork, IsNoMoreThanSteelAttentionsOfGroupedHeadsAndBatches) {
                 shape, {metal::Family::m1, metal::Family::m3});
           }
         }
+      }
+    }
+  }
+}
+
+TEST(MetalRegisters, OfEveryKernel) {
+  for (const auto family : {metal::Family::m1, metal::Family::m3}) {
+    for (const int D : {8, 16, 24, 32, 64, 80, 128, 256, 512}) {
+      for (const Dtype dtype : dtypes) {
+        const Case plain = case_of_registers(D, dtype);
+        expect_within_claims(plain, family);
+        for (const auto& row : feature_rows) {
+          expect_within_claims(with_feature(plain, row), family);
+        }
+        expect_within_claims(with_all_features(plain), family);
       }
     }
   }

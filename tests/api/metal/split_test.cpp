@@ -16,7 +16,7 @@ std::vector<Split> splits() {
       {"dense", make_case(150, 140, 16, false, 4, 2)},
       {"causal", make_case(140, 150, 24, true, 4, 2)},
       {"few", make_case(5, 900, 16, true, 4, 2)},
-      {"bias by rows", make_case(90, 70, 8, false)},
+      {"bias by rows", make_case(90, 70, 16, false)},
       {"bias over all", make_case(90, 70, 8, false)},
       {"alibi", make_case(130, 130, 8, true)}};
   all[2].c.problem.features.sinks = true;

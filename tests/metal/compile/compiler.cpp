@@ -59,24 +59,29 @@ std::string key_of(const Dispatch& dispatch, Fill fill) {
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
-// C++ for OpenCL, with Metal's names from the shim.
-std::vector<std::string> language() {
-  return {
+// C++ for OpenCL, with Metal's names from the shim, for a target.
+std::vector<std::string> language_for(const std::vector<std::string>& target) {
+  std::vector<std::string> command = {
       TESSERA_METAL_CLANG,
       "-x",
       "clcpp",
       "-cl-std=clc++2021",
       "-cl-no-stdinc",
-      "--target=x86_64-linux-gnu",
-      "-march=x86-64-v3",
-      "-Xclang",
-      "-ffloat16-excess-precision=none",
-      "-Xclang",
-      "-fbfloat16-excess-precision=none",
       "-I" TESSERA_METAL_SHIM,
       "-I" TESSERA_METAL_HEADERS,
-      "-Wno-everything",
-      "-Wimplicit-float-conversion"};
+      "-Wno-everything"};
+  command.insert(command.end(), target.begin(), target.end());
+  return command;
+}
+std::vector<std::string> language() {
+  return language_for(
+      {"--target=x86_64-linux-gnu",
+       "-march=x86-64-v3",
+       "-Xclang",
+       "-ffloat16-excess-precision=none",
+       "-Xclang",
+       "-fbfloat16-excess-precision=none",
+       "-Wimplicit-float-conversion"});
 }
 
 std::string run(
@@ -113,10 +118,14 @@ std::string preprocess(const Dispatch& dispatch, const fs::path& stem) {
 }
 
 // The text that clang compiles.
-std::string lowered(const Dispatch& dispatch, const fs::path& stem) {
+std::string lowered(
+    const Dispatch& dispatch,
+    const fs::path& stem,
+    Target target = Target::execution) {
   const std::string text = preprocess(dispatch, stem);
   check_rules(text);
-  return lower(text) + entry(find_kernel(text, dispatch.function));
+  return lower(text, target) +
+      entry(find_kernel(text, dispatch.function), target);
 }
 
 // Unoptimised assembly that counts what it computes.
@@ -179,17 +188,6 @@ void compile(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
   clang({"-shared", "-nostdlib", s + ".o", "-o", s + ".so"});
 }
 
-// The frame of the kernel, all of it inlined into the entry.
-std::size_t frame(const fs::path& stack_usage) {
-  std::istringstream lines(read_file(stack_usage));
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t tab = line.find('\t');
-    if (line.substr(0, tab).ends_with("tessera_entry"))
-      return std::stoul(line.substr(tab + 1));
-  }
-  return 0;
-}
-
 // Compiles beside and renames, so that two processes may do so at once.
 void provide(const Dispatch& dispatch, Fill fill, const fs::path& stem) {
   if (fs::exists(stem.string() + ".so"))
@@ -245,13 +243,13 @@ namespace {
 
 // Lowers a text in a folder of its own, for `use` to look at.
 template <typename Use>
-void with_text(const Dispatch& dispatch, Use use) {
+void with_text(const Dispatch& dispatch, Target target, Use use) {
   const fs::path work =
       fs::path(TESSERA_METAL_CACHE) / fmt::format("check-{}", getpid());
   fs::create_directories(work);
   try {
     const fs::path stem = work / "text";
-    write_file(stem.string() + ".cl", lowered(dispatch, stem));
+    write_file(stem.string() + ".cl", lowered(dispatch, stem, target));
     use(stem.string());
   } catch (...) {
     fs::remove_all(work);
@@ -264,25 +262,48 @@ void with_text(const Dispatch& dispatch, Use use) {
 
 void check_address_spaces(
     const std::string& source, const std::string& function) {
-  with_text({source, function, {}, {}, {}}, [](const std::string& stem) {
-    check_conversions(run(language(), {"-fsyntax-only", stem + ".cl"}));
-  });
+  with_text(
+      {source, function, {}, {}, {}},
+      Target::execution,
+      [](const std::string& stem) {
+        check_conversions(run(language(), {"-fsyntax-only", stem + ".cl"}));
+      });
 }
 
-std::size_t private_bytes(const Dispatch& dispatch) {
-  std::size_t bytes = 0;
-  with_text(dispatch, [&](const std::string& stem) {
-    run(language(),
-        {"-Os",
-         "-fPIC",
-         "-fstack-usage",
-         "-c",
+namespace {
+
+// The figure of a line ".name: 12" of an assembly's metadata.
+std::size_t figure(const std::string& assembly, const std::string& name) {
+  const std::size_t at = assembly.find("." + name + ":");
+  if (at == std::string::npos)
+    throw ExecutionError("[metal] expected ." + name + " in an assembly");
+  return std::stoul(assembly.substr(at + name.size() + 2));
+}
+
+} // namespace
+
+Private private_of(const Dispatch& dispatch, int registers) {
+  Private found;
+  with_text(dispatch, Target::registers, [&](const std::string& stem) {
+    // Simdgroups of 32 lanes, as Apple's.
+    run(language_for(
+            {"--target=amdgcn-amd-amdhsa",
+             "-mcpu=gfx1030",
+             "-Xclang",
+             "-cl-ext=+__opencl_c_generic_address_space"}),
+        {"-nogpulib",
+         "-O2",
+         fmt::format("-DTESSERA_REGISTERS={}", registers),
+         "-S",
          stem + ".cl",
          "-o",
-         stem + ".o"});
-    bytes = frame(stem + ".su");
+         stem + ".s"});
+    const std::string assembly = read_file(stem + ".s");
+    found = {
+        static_cast<int>(figure(assembly, "vgpr_count")),
+        static_cast<int>(figure(assembly, "private_segment_fixed_size"))};
   });
-  return bytes;
+  return found;
 }
 
 std::string source_line(const void* address) {

@@ -16,12 +16,10 @@ void blank(std::string& text, std::size_t begin, std::size_t end) {
       text[i] = ' ';
 }
 
-void blank_pragmas(std::string& text) {
-  for (const std::string_view pragma :
-       {"#pragma clang loop", "#pragma METAL", "#pragma unroll"})
-    for (std::size_t at = text.find(pragma); at != std::string::npos;
-         at = text.find(pragma, at))
-      blank(text, at, text.find('\n', at));
+void blank_pragma(std::string& text, std::string_view pragma) {
+  for (std::size_t at = text.find(pragma); at != std::string::npos;
+       at = text.find(pragma, at))
+    blank(text, at, text.find('\n', at));
 }
 
 // template [[host_name("x")]] [[kernel]] decltype(f<T>) f<T>;
@@ -183,9 +181,12 @@ std::string lower_vectors(const std::string& text) {
 
 } // namespace
 
-std::string lower(const std::string& text) {
+std::string lower(const std::string& text, Target target) {
   std::string lowered = text;
-  blank_pragmas(lowered);
+  blank_pragma(lowered, "#pragma METAL");
+  blank_pragma(lowered, "#pragma unroll");
+  if (target == Target::execution)
+    blank_pragma(lowered, "#pragma clang loop");
   blank_instance_names(lowered);
   blank_kernel_words(lowered);
   blank_constructor_spaces(lowered);

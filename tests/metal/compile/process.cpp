@@ -1,12 +1,17 @@
 #include "compile/process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <system_error>
+
+#include "executor.h"
 
 extern char** environ;
 
@@ -45,6 +50,10 @@ Finished run_program(const std::vector<std::string>& arguments) {
       posix_spawnp(&child, words[0], &actions, nullptr, words.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
+  // Of both limits the hard one, which kills, comes first.
+  const rlimit limit = {most_seconds, most_seconds};
+  if (error == 0)
+    prlimit(child, RLIMIT_CPU, &limit, nullptr);
   std::string output = error == 0 ? read_all(ends[0]) : "";
   close(ends[0]);
   check(error, words[0]);
@@ -52,6 +61,12 @@ Finished run_program(const std::vector<std::string>& arguments) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+    throw ExecutionError(fmt::format(
+        "[metal] expected {} to end within {} s of processor time; got none, "
+        "and ended it",
+        arguments[0],
+        most_seconds));
   return {status, std::move(output)};
 }
 

@@ -159,7 +159,7 @@ Kernel find_kernel(const std::string& text, const std::string& function) {
   return kernel;
 }
 
-std::string entry(const Kernel& kernel) {
+std::string entry(const Kernel& kernel, Target target) {
   std::string numbers;
   for (const Parameter& p : kernel.parameters)
     numbers += fmt::format(
@@ -174,6 +174,10 @@ std::string entry(const Kernel& kernel) {
     limit = "tessera_limit_of" + kernel.call.substr(kernel.call.find('<')) +
         "::value";
   }
+  const char* const head = target == Target::execution
+      ? "extern \"C\""
+      : "#include \"tessera/gpu.h\"\n"
+        "__kernel __attribute__((amdgpu_num_vgpr(TESSERA_REGISTERS)))";
   return fmt::format(
       "\n# 1 \"entry\"\n"
       "#pragma OPENCL EXTENSION __cl_clang_function_pointers : enable\n{}"
@@ -181,12 +185,13 @@ std::string entry(const Kernel& kernel) {
       "template <typename... P> struct tessera_call<void(P...)> {{\n"
       "  template <unsigned... n> static void run() {{\n"
       "    {}(tessera_parameter<P>::get(n >> 16, n & 65535u)...);\n  }}\n}};\n"
-      "extern \"C\" void tessera_entry() {{\n"
+      "{} void tessera_entry() {{\n"
       "  tessera_call<decltype({})>::template run<{}>();\n}}\n"
       "extern \"C\" unsigned tessera_limit() {{ return {}; }}\n"
       "#pragma clang attribute pop\n",
       limit_struct,
       kernel.call,
+      head,
       kernel.call,
       numbers,
       limit);

@@ -30,12 +30,18 @@ Kernel find_kernel(const std::string& text, const std::string& function);
 // reads words, so as to say here what only Apple's compiler would.
 void check_rules(const std::string& text);
 
+// What a text is compiled for: to be executed, or for a GPU whose registers are
+// counted.
+enum class Target { execution, registers };
+
 // Metal in the words of C++ for OpenCL, line by line: threadgroup variables
 // become references into the executor's memory, and what that language has no
-// word for goes (loop pragmas, names of explicit instantiations).
-std::string lower(const std::string& text);
+// word for goes (loop pragmas, which matter where it is optimised alone; names
+// of explicit instantiations).
+std::string lower(const std::string& text, Target target);
 
-// The functions by which the executor enters the kernel.
-std::string entry(const Kernel& kernel);
+// The functions by which the executor enters the kernel; or a kernel of OpenCL
+// that does, of TESSERA_REGISTERS registers.
+std::string entry(const Kernel& kernel, Target target);
 
 } // namespace tessera::metal

@@ -84,17 +84,22 @@ const Span some = intersect(scores.positions.sees_any(own), part);
 const Span every = intersect(scores.positions.sees_all(own), part);
 const Ids ids = scores.ids_of_keys(all, lane);
 
-for (int h = piece[5]; h < piece[6]; ++h) {
-  at.head = kv_head * group + h;
-  queries.source = {
-      Q + batch * Q_steps[0] + at.head * Q_steps[1], Q_steps[2], Nq};
-  cotangents.source = {
-      dO + batch * dO_steps[0] + at.head * dO_steps[1], dO_steps[2], Nq};
-  const L_pointer L_head = L + batch * L_steps[0] + at.head * L_steps[1];
-  const D_pointer D_head = D + batch * D_steps[0] + at.head * D_steps[1];
-  const int64_t L_step = L_steps[2];
-  const int64_t D_step = D_steps[2];
+// Those of the first of the heads; each step goes on to the next one.
+const int64_t L_step = L_steps[2];
+const int64_t D_step = D_steps[2];
+const int64_t next_Q = Q_steps[1];
+const int64_t next_dO = dO_steps[1];
+const int64_t next_L = L_steps[1];
+const int64_t next_D = D_steps[1];
+at.head = kv_head * group + piece[5];
+queries.source = {Q + batch * Q_steps[0] + at.head * next_Q, Q_steps[2], Nq};
+cotangents.source = {
+    dO + batch * dO_steps[0] + at.head * next_dO, dO_steps[2], Nq};
+L_pointer L_head = L + batch * L_steps[0] + at.head * next_L;
+D_pointer D_head = D + batch * D_steps[0] + at.head * next_D;
+const int end_head = kv_head * group + piece[6];
 
+for (; at.head < end_head; ++at.head) {
   for (int c = columns.lo / (8 * N) * (8 * N); c < columns.hi; c += 8 * N) {
     const Span tile = {c, c + 8 * N};
     if (!overlap(ids, scores.ids_of_queries(tile, lane)) ||
@@ -133,8 +138,12 @@ for (int h = piece[5]; h < piece[6]; ++h) {
       }
     }
     UNROLL for (int n = 0; n < N; ++n) {
+      if (n % 4 != 0) { // so that all fragments ask the same lanes
+        L_of[n / 4] = simd_shuffle_rotate_down(L_of[n / 4], 8);
+        D_of[n / 4] = simd_shuffle_rotate_down(D_of[n / 4], 8);
+      }
       UNROLL for (int e = 0; e < 2; ++e) {
-        const ushort of = ushort(8 * (n % 4) + lane.column + e);
+        const ushort of = ushort(lane.column + e);
         const float L_here = simd_shuffle(L_of[n / 4], of);
         const float D_here = simd_shuffle(D_of[n / 4], of);
         UNROLL for (int i = 0; i < R; ++i) {
@@ -161,6 +170,10 @@ for (int h = piece[5]; h < piece[6]; ++h) {
     cotangents.add_product_to(sum_dV, S, live, lane);
     queries.add_product_to(sum_dK, dP, live, lane);
   }
+  queries.source.data += next_Q;
+  cotangents.source.data += next_dO;
+  L_head += next_L;
+  D_head += next_D;
 }
 
 UNROLL for (int i = 0; i < R; ++i) {

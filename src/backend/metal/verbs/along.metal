@@ -12,8 +12,8 @@ void stage_rows(
     const int r = x / (width / 2);
     const int f = x % (width / 2) * 2;
     threadgroup T* const at = to + r * (width + staged_gap) + f;
-    at[0] = T(from.at(row + r, feature + f));
-    at[1] = T(from.at(row + r, feature + f + 1));
+    at[0] = from.at(row + r, feature + f);
+    at[1] = from.at(row + r, feature + f + 1);
   }
 }
 
@@ -54,7 +54,7 @@ struct Along {
   void add_scores_to(
       thread Tile& S, thread const A& own, Span live, Lane lane) const {
     if (staging == direct) {
-      add_scores<F>(S, own, 0, source, row, live, lane);
+      add_scores<F>(S, own, 0, source.from(row), 0, live, lane);
     } else if (staging == whole) {
       add_scores<F>(S, own, 0, Staged<stride>{memory}, 0, live, lane);
     } else {
@@ -69,7 +69,7 @@ struct Along {
   void add_product_to(
       thread Total& sum, thread const Tile& tile, Span live, Lane lane) const {
     if (staging == direct) {
-      add_product<F>(sum, 0, tile, source, row, live, lane);
+      add_product<F>(sum, 0, tile, source.from(row), 0, live, lane);
     } else if (staging == whole) {
       add_product<F>(sum, 0, tile, Staged<stride>{memory}, 0, live, lane);
     } else {

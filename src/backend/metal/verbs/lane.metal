@@ -50,15 +50,17 @@ inline float sum_of_all(
   return x;
 }
 
-// sum += a * b, of 8x8 matrices. Operands of 16 bits are widened before: on M1
-// to M4 float32 products take no longer, and P and dS are not rounded.
-inline void multiply_add(thread float2& sum, float2 a, float2 b) {
-  simdgroup_matrix<float, 8, 8> A;
-  simdgroup_matrix<float, 8, 8> B;
-  simdgroup_matrix<float, 8, 8> C;
-  reinterpret_cast<thread float2&>(A.thread_elements()) = a;
-  reinterpret_cast<thread float2&>(B.thread_elements()) = b;
-  reinterpret_cast<thread float2&>(C.thread_elements()) = sum;
-  simdgroup_multiply_accumulate(C, A, B, C);
-  sum = reinterpret_cast<thread float2&>(C.thread_elements());
+// sum += a * b, of 8x8 matrices. An operand of 16 bits is not widened: the
+// products are exact in float32 anyhow, and it takes half the registers. P and
+// dS are of float32, and not rounded.
+template <typename A, typename B>
+inline void multiply_add(thread float2& sum, vec<A, 2> a, vec<B, 2> b) {
+  simdgroup_matrix<A, 8, 8> left;
+  simdgroup_matrix<B, 8, 8> right;
+  simdgroup_matrix<float, 8, 8> total;
+  reinterpret_cast<thread vec<A, 2>&>(left.thread_elements()) = a;
+  reinterpret_cast<thread vec<B, 2>&>(right.thread_elements()) = b;
+  reinterpret_cast<thread float2&>(total.thread_elements()) = sum;
+  simdgroup_multiply_accumulate(total, left, right, total);
+  sum = reinterpret_cast<thread float2&>(total.thread_elements());
 }

@@ -3,7 +3,7 @@
 // lane touches. Pointer is that to the lane's first slot.
 template <typename Pointer, int features, bool spilled>
 struct Sum {
-  enum : int { F = (features + 7) / 8 };
+  enum : int { F = (features + 7) / 8, is_spilled = spilled };
   Pointer slots;
   float2 fragments[spilled ? 1 : R][spilled ? 1 : F];
 
@@ -21,25 +21,54 @@ struct Sum {
       fragments[spilled ? 0 : i][spilled ? 0 : f] = x;
     }
   }
+  // Slots are gone through one by one: an address for each of them would take
+  // its own registers.
   void clear() {
     UNROLL for (int i = 0; i < R; ++i) {
-      UNROLL for (int f = 0; f < F; ++f) {
-        set(i, f, float2(0.0f));
+      if (spilled) {
+        ROLLED for (int f = 0; f < F; ++f) {
+          set(i, f, float2(0.0f));
+        }
+      } else {
+        UNROLL for (int f = 0; f < F; ++f) {
+          set(i, f, float2(0.0f));
+        }
       }
     }
   }
   void scale(int i, float factor) {
-    UNROLL for (int f = 0; f < F; ++f) {
-      set(i, f, get(i, f) * factor);
+    if (spilled) {
+      ROLLED for (int f = 0; f < F; ++f) {
+        set(i, f, get(i, f) * factor);
+      }
+    } else {
+      UNROLL for (int f = 0; f < F; ++f) {
+        set(i, f, get(i, f) * factor);
+      }
     }
   }
   // From and to memory, [rows][features].
   template <typename From>
   void load(From from, int row, Lane lane) {
     UNROLL for (int i = 0; i < R; ++i) {
-      UNROLL for (int f = 0; f < F; ++f) {
-        set(i, f, from.upright(row + 8 * i, 8 * f, lane));
+      if (spilled) {
+        ROLLED for (int f = 0; f < F; ++f) {
+          set(i, f, from.upright(row + 8 * i, 8 * f, lane));
+        }
+      } else {
+        UNROLL for (int f = 0; f < F; ++f) {
+          set(i, f, from.upright(row + 8 * i, 8 * f, lane));
+        }
       }
+    }
+  }
+  template <typename To>
+  void store_pair(device To* to, int c, float2 x) const {
+    if (c < features) {
+      to[0] = To(x.x);
+    }
+    if (c + 1 < features) {
+      to[1] = To(x.y);
     }
   }
   template <typename To>
@@ -49,15 +78,14 @@ struct Sum {
     if (r >= rows) {
       return;
     }
-    UNROLL for (int f = 0; f < F; ++f) {
-      const float2 x = get(i, f) * factor;
-      const int c = 8 * f + lane.column;
-      device To* const at = to + int64_t(r) * features + c;
-      if (c < features) {
-        at[0] = To(x.x);
+    device To* const at = to + int64_t(r) * features + lane.column;
+    if (spilled) {
+      ROLLED for (int f = 0; f < F; ++f) {
+        store_pair(at + 8 * f, 8 * f + lane.column, get(i, f) * factor);
       }
-      if (c + 1 < features) {
-        at[1] = To(x.y);
+    } else {
+      UNROLL for (int f = 0; f < F; ++f) {
+        store_pair(at + 8 * f, 8 * f + lane.column, get(i, f) * factor);
       }
     }
   }
