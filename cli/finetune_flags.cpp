@@ -176,7 +176,9 @@ void add_loop_options(CLI::App& command, FinetuneOptions& o) {
   command.option_defaults()->group("Loop");
   command.add_option("--iters", o.iters, "Updates")->capture_default_str();
   command.add_option("--epochs", o.epochs, "In place of --iters");
-  command.add_option("--batch-size", o.batch_size, "Documents of a batch")
+  command
+      .add_option(
+          "--batch-size", o.batch_size, "Documents of a batch; of --pack, rows")
       ->capture_default_str();
   command
       .add_option(

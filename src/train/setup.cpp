@@ -323,6 +323,7 @@ Run prepare(const FinetuneOptions& options) {
         {"options", decisive(run.options)},
         {"attention", run.plan.attention.name},
         {"train_data", fingerprint(run.train)},
+        {"valid_data", fingerprint(run.valid)},
         {"weights", fingerprint(run.network.frozen)}};
     if (options.resume) {
       resume(run);

@@ -211,8 +211,12 @@ class Faults(SmallModel):
         other = self.root / "other-data"
         other.mkdir()
         write_jsonl(other / "train.jsonl", [{"text": "red hens count"}] * 3)
+        validated = self.root / "other-validation"
+        subprocess.run(["cp", "-r", self.data, validated], check=True)
+        write_jsonl(validated / "valid.jsonl", [{"prompt": "red hens", "completion": " count"}])
         for flags, word in (
-            (["--lora-rank", 3], "rank"), (["--seed", 7], "seed"), (["--data", other], "train_data"),
+            (["--lora-rank", 3], "lora_parameters.rank"), (["--lora-keys", "q_proj"], "lora_parameters.keys.1"),
+            (["--seed", 7], "expected seed"), (["--data", other], "train_data"), (["--data", validated], "valid_data"),
             (["--use-flash-attention", "off"], "attention"), (["--batch-size", 3], "batch_size"),
         ):
             self.assertRefused(self.finetune("--iters", 4, "--resume", *flags), word, "--force")

@@ -188,6 +188,17 @@ TEST(Safetensors, WhatIsWrittenReadsTheSame) {
   EXPECT_EQ(read_file(file, "test"), bytes);
 }
 
+// As mlx-lm's trainer saves its adapters: with a __metadata__ of null.
+TEST(Safetensors, WhatMlxSavesWithoutMetadataReads) {
+  const Scratch scratch;
+  const auto file = scratch.folder / "x.safetensors";
+  mx::save_safetensors(file.string(), {{"a", mx::arange(3.0f)}});
+  const auto read = read_safetensors(file);
+  ASSERT_EQ(read.size(), 1u);
+  EXPECT_TRUE(mx::array_equal(read.at("a"), mx::arange(3.0f)).item<bool>());
+  EXPECT_TRUE(read_safetensors_metadata(file).empty());
+}
+
 TEST(Safetensors, FolderThatIsNotThereIsNamed) {
   expect_rejected(
       [] { write_safetensors("/nowhere/x.safetensors", {}); }, "/nowhere");

@@ -76,9 +76,18 @@ Parameters read_moment(
   return moment;
 }
 
+// "/options/lr_schedule/name" -> "lr_schedule.name": what a user may look for
+// in config.json.
+std::string name_of(std::string path) {
+  const std::string options = "/options/";
+  path.erase(0, path.starts_with(options) ? options.size() : 1);
+  std::ranges::replace(path, '/', '.');
+  return path;
+}
+
 } // namespace
 
-// "/options/learning_rate" -> value, so that a difference has a name.
+// Flat, so that a difference has a name.
 void check_identity(
     const nlohmann::json& saved,
     const nlohmann::json& now,
@@ -95,7 +104,7 @@ void check_identity(
             "finetune",
             "expected {} {} as in {}; got {}; give the same to resume, or "
             "begin anew with --force",
-            path.substr(path.rfind('/') + 1),
+            name_of(path),
             text(before),
             folder.string(),
             text(after));
