@@ -79,7 +79,7 @@ class Loop {
         observer_(observer),
         order_(
             options_.train ? run.train : run.test,
-            batch_shape(options_),
+            update_shape(options_),
             options_.seed),
         interval_(interval_of(run.interval)) {}
 
@@ -123,12 +123,15 @@ class Loop {
 
 Portion Loop::portion() {
   Portion portion;
-  auto count = static_cast<std::uint64_t>(options_.grad_accumulation_steps);
-  std::uint64_t first = static_cast<std::uint64_t>(run_.state.updates) * count;
-  for (std::uint64_t k = first; k < first + count; ++k) {
-    const auto& documents = order_.batch(k);
-    portion.batches.push_back(make_batch(run_.train, documents));
-    portion.documents.push_back(documents);
+  const auto& rows =
+      order_.batch(static_cast<std::uint64_t>(run_.state.updates));
+  const auto size = static_cast<std::size_t>(options_.batch_size);
+  for (std::size_t begin = 0; begin < rows.size(); begin += size) {
+    const auto first = rows.begin() + static_cast<std::ptrdiff_t>(begin);
+    const auto count = std::min(size, rows.size() - begin);
+    const Rows batch(first, first + static_cast<std::ptrdiff_t>(count));
+    portion.batches.push_back(make_batch(run_.train, batch));
+    portion.documents.push_back(batch);
     portion.tokens += portion.batches.back().token_count;
     portion.targets += portion.batches.back().target_count;
   }

@@ -1,6 +1,9 @@
 #include "train/options.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 
 #include "tessera/error.h"
 
@@ -120,6 +123,14 @@ std::string_view name_of(mx::Dtype dtype) {
 
 BatchShape batch_shape(const FinetuneOptions& options) {
   return {options.batch_size, options.pack ? options.max_seq_length : 0};
+}
+
+BatchShape update_shape(const FinetuneOptions& options) {
+  BatchShape shape = batch_shape(options);
+  constexpr std::int64_t most = std::numeric_limits<int>::max();
+  shape.rows = static_cast<int>(std::min(
+      most, std::int64_t{shape.rows} * options.grad_accumulation_steps));
+  return shape;
 }
 
 void check_options(const FinetuneOptions& options) {

@@ -18,7 +18,11 @@ nlohmann::json to_json(const FinetuneOptions& options);
 // run must have the same.
 nlohmann::json decisive(const FinetuneOptions& options);
 
+// Of the rows that the model sees at once, and of all rows of an update: its
+// batches together are the big batch that they stand for, row by row. The last
+// update of an epoch may be shorter.
 BatchShape batch_shape(const FinetuneOptions& options);
+BatchShape update_shape(const FinetuneOptions& options);
 
 std::string_view name_of(mx::Dtype dtype);
 

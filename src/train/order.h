@@ -8,7 +8,7 @@
 namespace tessera::train {
 
 struct BatchShape {
-  int rows = 1;
+  int rows = 1; // at most, of a batch
   // Documents share rows of so many tokens; 0: a document a row.
   std::int32_t packed_columns = 0;
 };

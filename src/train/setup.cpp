@@ -173,12 +173,14 @@ void plan_run(Run& run) {
   }
   plan.dtype = name_of(run.network.dtype);
   if (options.train) {
-    BatchOrder order(run.train, batch_shape(options), options.seed);
+    const auto order_of = [&](const BatchShape& shape) {
+      return BatchOrder(run.train, shape, options.seed);
+    };
     if (options.pack) {
-      plan.packing = packing_of(run, order.size());
+      plan.packing = packing_of(run, order_of(batch_shape(options)).size());
     }
-    double updates_per_epoch =
-        double(order.batches_per_epoch()) / options.grad_accumulation_steps;
+    const auto updates_per_epoch = static_cast<double>(
+        order_of(update_shape(options)).batches_per_epoch());
     if (options.epochs) {
       const double updates = std::ceil(*options.epochs * updates_per_epoch);
       if (updates > std::numeric_limits<int>::max()) {

@@ -223,8 +223,27 @@ TEST_F(Finetune, EpochsCountUpdates) {
   o.grad_accumulation_steps = 3;
   Recorder recorder;
   auto result = finetune(o, recorder);
-  EXPECT_EQ(result.steps, 6); // 2 epochs of 8 batches, 3 an update
-  EXPECT_NEAR(recorder.plan.epochs, 2.25, 1e-9);
+  EXPECT_EQ(result.steps, 6); // 2 epochs of 8 batches, 3, 3 and 2 an update
+  EXPECT_NEAR(recorder.plan.epochs, 2, 1e-9);
+}
+
+// The documents of each update too, over epochs that end with a short one.
+TEST_F(Finetune, AccumulationIsTheBigBatch) {
+  for (const bool pack : {false, true}) {
+    auto o = options(pack ? "packed" : "padded");
+    o.pack = pack;
+    o.epochs = 3;
+    o.batch_size = 6;
+    const auto big = losses(o);
+    o.adapter_path = folder_ / (pack ? "packed parts" : "padded parts");
+    o.batch_size = 2;
+    o.grad_accumulation_steps = 3;
+    const auto parts = losses(o);
+    ASSERT_EQ(parts.size(), big.size());
+    for (std::size_t i = 0; i < big.size(); ++i) {
+      EXPECT_NEAR(parts[i], big[i], 1e-5 * big[i]) << "update " << i;
+    }
+  }
 }
 
 TEST_F(Finetune, WithoutValidationSaysSo) {
