@@ -166,6 +166,20 @@ TEST_F(MemoryOfRun, IsRefusedBeforeWeightsAreRead) {
   EXPECT_NE(text.find("predicted peak"), text.npos) << text;
 }
 
+TEST(KeptMemory, IsThatOfLargeRunsOfAdapters) {
+  MemoryPrediction predicted;
+  predicted.base = 4096 * mib; // of no array
+  predicted.weights = 200 * mib;
+  predicted.activations = 400 * mib;
+  predicted.trained = predicted.optimizer = 2 * mib;
+  EXPECT_EQ(most_kept(predicted), std::size_t{(604 - 96) * mib});
+  predicted.activations = 300 * mib;
+  EXPECT_EQ(most_kept(predicted), 0u); // under half a GiB
+  predicted.activations = 400 * mib;
+  predicted.trained = predicted.optimizer = 400 * mib;
+  EXPECT_EQ(most_kept(predicted), 0u); // every parameter
+}
+
 } // namespace
 
 } // namespace tessera::train

@@ -26,8 +26,12 @@ std::int64_t available_memory();
 // threshold as it goes. What is held is then what is in use.
 void return_freed_memory();
 
-// As long as it lives, freed arrays are kept on the CPU for the next ones, as
-// far as that leaves the peak where it was predicted.
+// Bytes of arrays, in use and freed, up to which freed ones may be kept so that
+// the peak stays where it was predicted; 0: none.
+std::size_t most_kept(const MemoryPrediction& predicted);
+
+// As long as it lives, freed arrays are kept on the CPU for the next ones, up
+// to that.
 class KeptMemory {
  public:
   explicit KeptMemory(const MemoryPrediction& predicted);
