@@ -8,7 +8,6 @@
 
 #include "api/node/cpu_call.h"
 #include "api/problem.h"
-#include "backend/cpu/launch.h"
 #include "backend/cpu/peak.h"
 
 namespace tessera {
@@ -104,14 +103,9 @@ std::optional<double> attention_peak_flops(mx::Dtype dtype) {
   if (mx::default_device() != mx::Device::cpu) {
     return std::nullopt;
   }
-  // Where the units for pairs are the slower ones, 16-bit inputs are better
-  // converted.
-  const int threads = cpu_device().threads;
-  const Dtype kind = dtype_of(dtype).value_or(Dtype::float32);
-  const Isa isa = cpu::supported_isas().back();
-  return std::max(
-      cpu::peak_flops(isa, kind, threads),
-      cpu::peak_flops(isa, Dtype::float32, threads));
+  const Device& device = cpu_device();
+  return cpu::peak_flops(
+      device.isa, dtype_of(dtype).value_or(Dtype::float32), device.threads);
 }
 
 double useful_flops(const cpu::Task& task) {

@@ -136,13 +136,24 @@ struct AmxProduct : Registers<Target> {
       const float* right,
       int words,
       Span rows) {
-    int t = rows.lo;
-    for (; t + 16 < rows.hi; t += 32) {
-      score_rows<2, n>(tile, left, height, right, words, t);
-    }
-    if (t < rows.hi) {
-      score_rows<1, n>(tile, left, height, right, words, t);
-    }
+    static_assert(n % 2 == 0);
+    by_matrices(rows, [&]<int strips>(int t) {
+      using Block = AmxBlock<strips, 2>;
+      for (int j = 0; j < n; j += 2) {
+        Block::zero();
+        for (int w = 0; w < words; w += words_at_once) {
+          const float* const keys = left +
+              offset(w / sum_panel * height + t, sum_panel) + w % sum_panel;
+          Block::add(
+              keys,
+              sum_panel,
+              16 * sum_panel,
+              right + offset(w, panel) + j * lanes,
+              panel);
+        }
+        Block::store(tile + offset(t, panel) + j * lanes, panel);
+      }
+    });
   }
 
   // left(i, word) as order_pairs leaves it: blocks of 16 queries' 16 words.
@@ -160,13 +171,20 @@ struct AmxProduct : Registers<Target> {
       __builtin_memcpy(
           last, right + offset(whole, sum_panel), copied * sizeof(float));
     }
-    int i = 0;
-    for (; i + 16 < rows; i += 32) {
-      sum_rows<2, n>(sums, left, right, last, words, i);
-    }
-    if (i < rows) {
-      sum_rows<1, n>(sums, left, right, last, words, i);
-    }
+    by_matrices({0, rows}, [&]<int strips>(int i) {
+      using Block = AmxBlock<strips, n>;
+      float* const to = sums + offset(i, sum_panel);
+      Block::load(to, sum_panel);
+      for (int w = 0; w < words; w += words_at_once) {
+        Block::add(
+            left + offset(w, panel) + i,
+            panel,
+            lanes,
+            w < whole ? right + offset(w, sum_panel) : last,
+            sum_panel);
+      }
+      Block::store(to, sum_panel);
+    });
   }
 
   // [word][query] -> [query][word] in blocks of 16 x 16, each in its place;
@@ -223,53 +241,17 @@ struct AmxProduct : Registers<Target> {
   }
 
  private:
-  template <int strips, int n>
-  static void score_rows(
-      float* tile,
-      const float* left,
-      int height,
-      const float* right,
-      int words,
-      int t) {
-    static_assert(n % 2 == 0);
-    for (int j = 0; j < n; j += 2) {
-      using Block = AmxBlock<strips, 2>;
-      Block::zero();
-      for (int w = 0; w < words; w += words_at_once) {
-        const float* const rows = left +
-            offset(w / sum_panel * height + t, sum_panel) + w % sum_panel;
-        Block::add(
-            rows,
-            sum_panel,
-            16 * sum_panel,
-            right + offset(w, panel) + j * lanes,
-            panel);
-      }
-      Block::store(tile + offset(t, panel) + j * lanes, panel);
+  // Calls body.template operator()<2>(row) for each 32 rows, and <1> where only
+  // 16 or fewer are left.
+  template <class Body>
+  [[gnu::always_inline]] static void by_matrices(Span rows, Body body) {
+    int row = rows.lo;
+    for (; row + 16 < rows.hi; row += 32) {
+      body.template operator()<2>(row);
     }
-  }
-
-  template <int strips, int n>
-  static void sum_rows(
-      float* sums,
-      const float* left,
-      const float* right,
-      const float* last,
-      int words,
-      int i) {
-    using Block = AmxBlock<strips, n>;
-    float* const to = sums + offset(i, sum_panel);
-    Block::load(to, sum_panel);
-    for (int w = 0; w < words; w += words_at_once) {
-      const bool whole = w + words_at_once <= words;
-      Block::add(
-          left + offset(w, panel) + i,
-          panel,
-          lanes,
-          whole ? right + offset(w, sum_panel) : last,
-          sum_panel);
+    if (row < rows.hi) {
+      body.template operator()<1>(row);
     }
-    Block::store(to, sum_panel);
   }
 };
 

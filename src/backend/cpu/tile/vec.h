@@ -364,12 +364,11 @@ struct Vec {
     // A copy of a length that the compiler does not know takes 30 cycles.
     const bool whole = count == lanes;
     alignas(64) std::byte packed[lanes * 4];
+    std::byte* const at = whole ? to : packed;
     if (row.dtype == Dtype::float32) {
-      store(whole ? to : packed, v);
+      store(at, v);
     } else {
-      store(
-          whole ? to : packed,
-          row.dtype == Dtype::float16 ? to_half(v) : to_bfloat(v));
+      store(at, row.dtype == Dtype::float16 ? to_half(v) : to_bfloat(v));
     }
     if (!whole) {
       __builtin_memcpy(to, packed, static_cast<std::size_t>(count) * size);
